@@ -1,0 +1,180 @@
+"""A recipe as the library's own arguments, and as a plain script without the workbench in it."""
+
+from __future__ import annotations
+
+import math
+import pprint
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import files
+from workbench.catalog import losses as catalog
+from workbench.catalog import models
+from workbench.recipe import Loss, Recipe
+
+if TYPE_CHECKING:
+    from workbench.data.examples import Examples
+
+
+def total_steps(recipe: Recipe, rows: int) -> int:
+    """Optimizer steps of a run over so many rows."""
+    if recipe.max_steps:
+        return recipe.max_steps
+    batches = rows // recipe.batch_size if recipe.drop_last else math.ceil(rows / recipe.batch_size)
+    return max(1, math.ceil(recipe.epochs * max(1, math.ceil(batches / recipe.gradient_accumulation_steps))))
+
+
+def steps_of(amount: float, total: int) -> int:
+    """A share of all steps, or a number of steps, as a whole number of steps of at least 1."""
+    return max(1, math.ceil(amount * total) if amount < 1 else int(amount))
+
+
+def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str, Any]:
+    """Keyword arguments of SentenceTransformerTrainingArguments for a recipe, all but the output folder.
+
+    Args:
+        recipe: the recipe.
+        rows: rows of the training table, from which the number of steps follows.
+        device: cpu, cuda or mps.
+        bf16: whether the device computes in bfloat16, for the precision "auto".
+    """
+    total = total_steps(recipe, rows)
+    return {
+        "num_train_epochs": recipe.epochs,
+        "max_steps": recipe.max_steps or -1,
+        "per_device_train_batch_size": recipe.batch_size,
+        "gradient_accumulation_steps": recipe.gradient_accumulation_steps,
+        "learning_rate": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "optim": {"adamw": "adamw_torch_fused", "sgd": "sgd"}[recipe.optimizer],
+        "lr_scheduler_type": recipe.scheduler,
+        "warmup_steps": recipe.warmup if recipe.warmup < 1 else int(recipe.warmup),
+        "max_grad_norm": recipe.max_grad_norm,
+        "fp16": recipe.precision == "fp16",
+        "bf16": recipe.precision == "bf16" or (recipe.precision == "auto" and device.startswith("cuda") and bf16),
+        "batch_sampler": recipe.batch_sampler,
+        "dataloader_drop_last": recipe.drop_last,
+        "prompts": recipe.prompts,
+        "gradient_checkpointing": recipe.gradient_checkpointing,
+        "seed": recipe.seed,
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": device.startswith("cuda"),
+        "logging_strategy": "steps",
+        "logging_steps": steps_of(recipe.logging_steps, total),
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "no",
+        "save_strategy": "steps",
+        "save_steps": steps_of(recipe.save_steps, total),
+        "report_to": list(recipe.report_to) or "none",
+        "disable_tqdm": True,
+    }
+
+
+def export_tables(train: Examples, evaluation: Examples | None, folder: Path | None = None) -> tuple[Path, Path | None]:
+    """Write the exact rows of training and evaluation as Parquet, whole, under names that follow from their content.
+
+    Args:
+        folder: where to; None takes the folder of cached tables.
+    """
+    place = folder or files.home() / "tables"
+    written: list[Path | None] = []
+    for name, part in (("train", train), ("eval", evaluation)):
+        if part is None:
+            written.append(None)
+            continue
+        path = place / f"{name}-{part.fingerprint[:16]}.parquet"
+        if not path.exists():
+            place.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(f".{path.name}.{id(part)}")
+            part.to_training().to_parquet(str(beside))
+            beside.replace(path)
+        written.append(path)
+    assert written[0] is not None
+    return written[0], written[1]
+
+
+def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
+    """A Python script that repeats a recipe with Sentence Transformers alone, to the same weights.
+
+    The rows that the recipe trains on are written as Parquet (to `folder`, else to the workbench's cache), since that
+    is the only form in which every source, held-out rows included, can be read back in one line.
+
+    Raises:
+        DataError, ModelError, RecipeError: the recipe cannot be run on this machine.
+    """
+    from workbench.data.prepare import prepare
+
+    train, evaluation = prepare(recipe)
+    tables = export_tables(train, evaluation, Path(folder) if folder else None)
+    found = models.find(recipe.model, revision=recipe.revision)
+    where = str(found.path) if found.origin.startswith(("folder", "run", "package")) else found.name
+    device = "cpu" if recipe.device in ("auto", "cpu") else recipe.device
+    return render(recipe, rows=len(train), tables=tables, model=where, device=device)
+
+
+def render(recipe: Recipe, *, rows: int, tables: tuple[Path, Path | None], model: str, device: str) -> str:
+    """The script's text; see `script`."""
+    given = {key: value for key, value in arguments(recipe, rows=rows, device=device, bf16=False).items() if key != "report_to"}
+    given |= {"report_to": list(recipe.report_to) or "none"}
+    lora = (
+        f"""
+from peft import LoraConfig
+
+model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r={recipe.lora.r}, lora_alpha={recipe.lora.alpha}, lora_dropout={recipe.lora.dropout}, target_modules={list(recipe.lora.target_modules) if recipe.lora.target_modules else None}))
+"""
+        if recipe.lora
+        else ""
+    )
+    limit = f"model.max_seq_length = {recipe.max_seq_length}\n" if recipe.max_seq_length else ""
+    source = f"\n{recipe.loss.innermost.source or recipe.loss.source}\n" if recipe.loss.innermost.source or recipe.loss.source else ""
+    body = pprint.pformat(given, sort_dicts=False, width=100)
+    evaluation = f'evaluation = Dataset.from_parquet({str(tables[1])!r})  # rows kept out of training' if tables[1] else "# no rows were held out"
+    return f'''"""Repeats the fine-tune {_comment(recipe.name or recipe.fingerprint)} with Sentence Transformers alone.
+
+Base model {_comment(recipe.model)}, loss {_comment(recipe.loss.name)}, data {_comment(recipe.data.source)} ({rows} rows), seed {recipe.seed}.
+Columns are in the order that the loss expects; a column named label or score is the target.
+"""
+
+import torch
+from datasets import Dataset
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.sentence_transformer import losses
+from transformers import set_seed
+{source}
+train = Dataset.from_parquet({str(tables[0])!r})
+{evaluation}
+
+set_seed({recipe.seed})
+model = SentenceTransformer({model!r}, device={device!r}, model_kwargs={{"dtype": torch.float32}})
+{limit}{lora}
+loss = {_loss_call(recipe.loss)}
+
+settings = {body}
+args = SentenceTransformerTrainingArguments(output_dir="checkpoints", **settings)
+trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=train, loss=loss)
+trainer.train()
+model.save_pretrained("model")
+'''
+
+
+def _loss_call(loss: Loss) -> str:
+    """`losses.TripletLoss(model, triplet_margin=0.3)`, wrapped losses inside."""
+    custom = loss.source is not None
+    given = "".join(f", {key}={_value(loss, key, value)}" for key, value in loss.parameters.items())
+    extra = ", embedding_dimension=model.get_embedding_dimension()" if loss.name == "SoftmaxLoss" and "embedding_dimension" not in loss.parameters else ""
+    return f"{'' if custom else 'losses.'}{loss.name}(model{extra}{given})"
+
+
+def _value(loss: Loss, key: str, value: object) -> str:
+    if isinstance(value, Loss):
+        return _loss_call(value)
+    return catalog.as_code(loss.name, key, value) if loss.source is None else repr(value)
+
+
+def _comment(text: str) -> str:
+    """Text from outside, fit for a docstring."""
+    return text.replace("\\", "/").replace('"""', "'''").replace("\n", " ")[:200]

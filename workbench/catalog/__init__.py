@@ -1,0 +1,1 @@
+"""What can be picked: base models and losses."""

@@ -1,0 +1,31 @@
+"""The catalogue of losses: which there are, what they take, whether they suit a table, and how to build them.
+
+Only `build` imports torch and Sentence Transformers; all else is read from source text.
+"""
+
+from __future__ import annotations
+
+from workbench.catalog.building import build
+from workbench.catalog.custom import is_trusted, register_loss, trust
+from workbench.catalog.fitting import fits, fitting
+from workbench.catalog.loss_info import LossInfo, Parameter, Shape
+from workbench.catalog.loss_values import checked
+from workbench.catalog.reference import reference
+from workbench.catalog.registry import get, losses, registered
+
+__all__ = [
+    "LossInfo",
+    "Parameter",
+    "Shape",
+    "build",
+    "checked",
+    "fits",
+    "fitting",
+    "get",
+    "is_trusted",
+    "losses",
+    "reference",
+    "register_loss",
+    "registered",
+    "trust",
+]

@@ -1,0 +1,77 @@
+"""From a recipe to the two tables of a run: rows to train on, and rows that are only scored."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.catalog import losses as catalog
+from workbench.data.examples import Examples
+from workbench.data.load import load
+from workbench.errors import DataError
+from workbench.recipe import Loss, Recipe
+
+EVALUATION_PARTS = ("validation", "dev", "valid", "test", "eval")
+MAX_HELD_OUT = 2000
+
+
+def prepare(recipe: Recipe) -> tuple[Examples, Examples | None]:
+    """Load both tables of a recipe and make sure that the loss can use the first.
+
+    Evaluation rows are, in this order: the recipe's own `eval_data`; the data's validation or test part; a share of
+    the rows, drawn by the recipe's seed so that rows with the same first text stay on one side.
+
+    Returns:
+        (training rows, evaluation rows or None).
+
+    Raises:
+        DataError: a table cannot be read, or does not have the columns that the loss needs.
+    """
+    data = load(recipe.data)
+    fit(recipe.loss, data)
+    if recipe.eval_data is not None:
+        return data, load(recipe.eval_data)
+    part = next((name for name in EVALUATION_PARTS if name in data.splits and name != data.split), None)
+    if part is not None:
+        return data, data.part(part)
+    if recipe.eval_share == 0 or len(data) < 2:
+        return data, None
+    return hold_out(data, recipe.eval_share, recipe.seed)
+
+
+def fit(loss: Loss, data: Examples) -> None:
+    """Raise a DataError in one sentence if the columns of the table do not suit the loss."""
+    inner = loss.innermost
+    if inner.source is not None:
+        return
+    why = catalog.fits(catalog.get(inner.name), len(data.texts), label_kind(data))
+    if why:
+        raise DataError(f"{inner.name} does not suit {data.name}: {why}")
+    if len(data) == 0:
+        raise DataError(f"expected rows to train on, got none in {data.name}; look at the rows that were left out")
+
+
+def label_kind(data: Examples) -> str | None:
+    """none, class, binary, score, scores or embedding: what the label column of a table holds."""
+    if data.label is None:
+        return None
+    if data.roles[data.label] == "label":
+        head = set(data.to_training()["label"][:100_000])
+        return "binary" if head <= {0, 1} else "class"
+    first = data.dataset[data.label][0] if len(data) else 0.0
+    if isinstance(first, list):
+        return "embedding" if len(first) > max(8, len(data.texts)) else "scores"
+    return "score"
+
+
+def hold_out(data: Examples, share: float, seed: int) -> tuple[Examples, Examples | None]:
+    """(rows to train on, rows to score): whole groups of rows with the same first text, at most 2,000 rows."""
+    first = np.asarray(data.column(data.texts[0]), dtype=object)
+    groups = np.unique(first, return_inverse=True)[1] if len(first) else np.zeros(0, dtype=int)
+    order = np.random.default_rng(seed).permutation(groups.max() + 1)
+    sizes = np.bincount(groups)[order].cumsum()
+    wanted = min(round(len(data) * share), MAX_HELD_OUT)
+    taken = order[: max(1, int(np.searchsorted(sizes, wanted, side="right")))]
+    held = np.isin(groups, taken)
+    if held.all():
+        return data, None
+    return data.select(np.flatnonzero(~held)), data.select(np.flatnonzero(held))

@@ -1,0 +1,320 @@
+"""The recipe: everything that a fine-tune needs to be repeated.
+
+Name, default, bounds, unit and help of every setting stand here once; the form, the command line,
+the script and the checks are made from these fields. A recipe is frozen: `changed` returns a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from workbench.catalog import losses as catalog
+from workbench.errors import RecipeError, did_you_mean
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+ROLES = ("anchor", "positive", "negative", "label", "score", "ignore")
+
+
+class Loss:
+    """A loss by name with its parameters, checked against the catalogue.
+
+    Args:
+        loss: a class name of Sentence Transformers, the name of a registered loss of your own, or the class itself.
+        source: Python source of a loss that is not registered here (as found in a recipe file). It is only
+            kept: nothing runs it until someone says that it is trusted.
+        parameters: the loss's own arguments except the model; a wrapped loss is a `Loss` too.
+
+    Raises:
+        RecipeError: unknown loss or parameter, or a value outside its bounds; all problems at once.
+    """
+
+    __slots__ = ("name", "parameters", "source")
+    name: str
+    parameters: Mapping[str, Any]
+    source: str | None
+
+    def __init__(self, loss: str | type, /, *, source: str | None = None, **parameters: Any) -> None:
+        if isinstance(loss, type):
+            info = catalog.register_loss(loss)
+            loss, source = info.name, info.source
+        if not isinstance(loss, str):
+            raise RecipeError(f"loss: expected a name or a class, got {loss!r}; write for instance Loss('TripletLoss')")
+        nested = {key: to_loss(value) if key == "loss" else value for key, value in parameters.items()}
+        problems, clean = catalog.checked(loss, nested, source=source)
+        if problems:
+            raise RecipeError(problems)
+        if source is None and loss in catalog.registered():
+            source = catalog.registered()[loss].source
+        object.__setattr__(self, "name", loss)
+        object.__setattr__(self, "parameters", clean)
+        object.__setattr__(self, "source", source)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Loss is frozen: make a new one instead of setting {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Loss) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict(), sort_keys=True))
+
+    def __repr__(self) -> str:
+        given = "".join(f", {key}={value!r}" for key, value in self.parameters.items())
+        return f"Loss({self.name!r}{given})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return to_loss, (self.to_dict(),)
+
+    @property
+    def innermost(self) -> Loss:
+        """The loss that sees the embeddings: itself, or what Matryoshka and the like wrap."""
+        inner = self.parameters.get("loss")
+        return inner.innermost if isinstance(inner, Loss) else self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain mapping for YAML: ``{name, [source], **parameters}``."""
+        parameters = {key: value.to_dict() if isinstance(value, Loss) else value for key, value in self.parameters.items()}
+        return {"name": self.name, **({"source": self.source} if self.source else {}), **parameters}
+
+
+def to_loss(value: object) -> Loss:
+    """A `Loss` from a `Loss`, a name, a class or a mapping with the key ``name``."""
+    if isinstance(value, Loss):
+        return value
+    if isinstance(value, str | type):
+        return Loss(value)
+    if isinstance(value, Mapping):
+        given = dict(value)
+        name = given.pop("name", None)
+        if isinstance(name, str) and all(isinstance(key, str) for key in given):
+            return Loss(name, **given)
+    raise RecipeError(f"expected a loss name or a mapping with 'name', got {value!r}; write for instance name: TripletLoss")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, ser_json_inf_nan="strings")
+
+
+class DataSpec(_Part):
+    """Which table, which part of it, and what its columns mean."""
+
+    source: str = Field(min_length=1, description="A file, a shipped name such as glossary/qa, or a Hub id")
+    config: str | None = Field(None, description="Configuration of a Hub data set")
+    split: str | None = Field(None, description="Part of the data; None takes train, or the only one there is")
+    columns: dict[str, Literal["anchor", "positive", "negative", "label", "score", "ignore"]] = Field(
+        default_factory=dict, description="Role of each column; empty guesses them from names and order"
+    )
+    rows: int | None = Field(None, ge=1, description="Use the first so many rows", json_schema_extra={"unit": "rows"})
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="Cell separator of a text table; None detects it")
+    encoding: str = Field("utf-8", description="Text encoding of the file")
+    bad_rows: Literal["raise", "leave out"] = Field("raise", description="What to do with rows that miss a text")
+
+
+class Lora(_Part):
+    """Low-rank adaptation (Hu et al. 2021) instead of training all weights. Needs the extra `lora`."""
+
+    r: int = Field(16, ge=1, le=1024, description="Rank of the update")
+    alpha: int = Field(32, ge=1, le=4096, description="Scale of the update; the update is multiplied by alpha / r")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the input of the update")
+    target_modules: tuple[str, ...] | None = Field(None, description="Layers by name; None lets peft choose for the architecture")
+
+
+def _to_spec(value: object) -> object:
+    """A path, a name, a mapping, or loaded examples (anything with a `.spec`)."""
+    if isinstance(value, str | Path):
+        return DataSpec(source=str(value))
+    spec = getattr(value, "spec", None)
+    if isinstance(spec, DataSpec):
+        return spec
+    if isinstance(value, Mapping | DataSpec):
+        return value
+    raise ValueError(f"expected a path, a name, a mapping or the result of wb.load(), got {type(value).__name__}; call wb.load() on it first")
+
+
+LossField = Annotated[Loss, BeforeValidator(to_loss), PlainSerializer(lambda loss: loss.to_dict(), return_type=dict)]
+SpecField = Annotated[DataSpec, BeforeValidator(_to_spec)]
+Amount = Annotated[float, Field(ge=0)]
+
+
+class Recipe(_Part):
+    """Base model, loss, data and settings of one fine-tune.
+
+    Shares: a value below 1 of `warmup`, `logging_steps`, `eval_steps` and `save_steps` is a share of all steps,
+    a value of 1 or more is a number of steps.
+
+    Raises:
+        RecipeError: one or more values are wrong; `.problems` lists all of them.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+
+    model: str = Field(DEFAULT_MODEL, min_length=1, description="Base model: a Hub id, a folder or a run folder")
+    revision: str | None = Field(None, description="Revision of a Hub model")
+    loss: LossField = Field(description="Loss and its parameters")
+    data: SpecField = Field(description="Training data")
+    eval_data: Annotated[DataSpec | None, BeforeValidator(lambda v: None if v is None else _to_spec(v))] = Field(
+        None, description="Evaluation data; None takes the data's own test part, else holds out eval_share"
+    )
+    eval_share: float = Field(0.1, ge=0, le=0.5, description="Share of rows held out where there is no test part; 0 for none")
+    name: str | None = Field(None, max_length=120, description="Name of the run; None makes one from model and data")
+
+    epochs: float = Field(1.0, gt=0, le=1000, description="Passes over the data", json_schema_extra={"unit": "epochs"})
+    max_steps: int | None = Field(None, ge=1, description="End after so many optimizer steps, whatever epochs says", json_schema_extra={"unit": "steps"})
+    batch_size: int = Field(16, ge=1, le=65536, description="Rows of one forward pass", json_schema_extra={"unit": "rows"})
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, le=65536, description="Forward passes of one step; adds no in-batch negatives", json_schema_extra={"unit": "batches"}
+    )
+    batch_sampler: Literal["batch_sampler", "no_duplicates", "no_duplicates_hashed", "group_by_label"] = Field(
+        "batch_sampler", description="How rows meet: no_duplicates keeps equal texts apart, group_by_label brings classes together"
+    )
+    drop_last: bool = Field(False, description="Leave out the last, smaller batch of an epoch")
+    max_seq_length: int | None = Field(None, ge=2, description="Cut texts at this length; None keeps the model's", json_schema_extra={"unit": "tokens"})
+    prompts: str | dict[str, str] | None = Field(None, description="Text put before every text, or before the texts of a column")
+
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW (Loshchilov & Hutter 2019) or plain stochastic gradient descent")
+    learning_rate: float = Field(2e-5, gt=0, le=100, description="Peak learning rate; about 2e-1 for static embeddings")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Decoupled weight decay")
+    scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = Field(
+        "linear", description="Course of the learning rate after warm-up"
+    )
+    warmup: Amount = Field(0.1, description="Rise of the learning rate at the start", json_schema_extra={"unit": "share or steps"})
+    max_grad_norm: float = Field(1.0, ge=0, description="Gradient norm is clipped to this; 0 turns clipping off")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 where the GPU has it, else fp32")
+    gradient_checkpointing: bool = Field(False, description="Compute activations twice to save memory")
+    lora: Lora | None = Field(None, description="Train a low-rank update instead of all weights")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of shuffling, dropout and held-out rows")
+
+    logging_steps: Amount = Field(0.02, gt=0, description="How often the loss is recorded", json_schema_extra={"unit": "share or steps"})
+    eval_steps: Amount = Field(0.2, gt=0, description="How often scores are taken during the run", json_schema_extra={"unit": "share or steps"})
+    save_steps: Amount = Field(0.1, gt=0, description="How often a checkpoint is kept, to resume from", json_schema_extra={"unit": "share or steps"})
+    eval_batch_size: int = Field(64, ge=1, le=65536, description="Texts of one forward pass in evaluation", json_schema_extra={"unit": "rows"})
+    report_to: tuple[Literal["tensorboard", "trackio"], ...] = Field((), description="Also write to these trackers, on this machine only")
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise RecipeError(_sentences(error)) from None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name in ("warmup", "logging_steps", "eval_steps", "save_steps"):
+            value = getattr(self, name)
+            if value > 1 and value != int(value):
+                raise ValueError(f"{name}: expected a share below 1 or a whole number of steps, got {value}; write {round(value)}")
+        return self
+
+    def changed(self, **changes: Any) -> Recipe:
+        """A new recipe with some settings changed; validated like any other."""
+        return Recipe(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+
+    def to_dict(self, *, defaults: bool = True) -> dict[str, Any]:
+        """Plain values only. `defaults=False` leaves out what was not changed."""
+        return self.model_dump(mode="json", exclude_defaults=not defaults)
+
+    def to_yaml(self, path: str | Path | None = None) -> str:
+        """The recipe as YAML, without settings that are at their default; written to `path` if given."""
+        text = yaml.safe_dump(self.to_dict(defaults=False), sort_keys=False, allow_unicode=True, width=100)
+        if path is not None:
+            from workbench.files import replace_text
+
+            replace_text(Path(path), text)
+        return text
+
+    @classmethod
+    def from_yaml(cls, text_or_path: str | Path) -> Recipe:
+        """Read a recipe from YAML text or a file.
+
+        Raises:
+            RecipeError: not readable, not YAML, or settings are wrong (all of them are listed).
+        """
+        return cls(**read_settings(text_or_path))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits, the same for recipes that mean the same run; the name of a run does not count."""
+        meant = {key: value for key, value in self.to_dict(defaults=False).items() if key != "name"}
+        return hashlib.sha256(json.dumps(meant, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+    def diff(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
+        """What differs: dotted setting -> (here, there)."""
+        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        keys = list(dict.fromkeys([*mine, *theirs]))
+        return {key: (mine.get(key), theirs.get(key)) for key in keys if mine.get(key) != theirs.get(key)}
+
+
+def read_settings(text_or_path: str | Path) -> dict[str, Any]:
+    """The mapping that a recipe file or text holds, not yet validated.
+
+    Raises:
+        RecipeError: the file cannot be read, or is not a YAML mapping.
+    """
+    text, where = str(text_or_path), "the text"
+    if isinstance(text_or_path, Path) or "\n" not in text_or_path:
+        where = str(text_or_path)
+        try:
+            text = Path(text_or_path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"expected a recipe file, but {where} cannot be read ({error.__class__.__name__}); check the path") from None
+    try:
+        settings = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        place = f" at line {line + 1}" if line is not None else ""
+        raise RecipeError(f"expected YAML, but {where} breaks its rules{place}; see `workbench demo` for a recipe that works") from None
+    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
+        raise RecipeError(f"expected settings such as 'batch_size: 16' in {where}, got {type(settings).__name__}; start with model, loss and data")
+    return settings
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flat(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """Each pydantic error as: setting: expected …, got …; what to do."""
+    problems: list[str] = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        inner = item.get("ctx", {}).get("error")
+        if isinstance(inner, RecipeError):
+            problems += [text if text.startswith(where) else f"{where}: {text}" for text in inner.problems]
+        elif item["type"] == "extra_forbidden":
+            known = {"data": DataSpec, "eval_data": DataSpec, "lora": Lora}.get(str(item["loc"][0]), Recipe).model_fields
+            hint = did_you_mean(str(item["loc"][-1]), known) or f"; known are {', '.join(known)}"
+            problems.append(f"{where}: expected the name of a setting, got {item['loc'][-1]!r}{hint}")
+        elif item["type"] == "missing":
+            problems.append(f"{where}: expected a value, got none; add it ({_help(where)})")
+        elif item["type"] == "value_error":
+            problems.append(f"{where}: {inner}" if where else str(inner))
+        else:
+            wanted = item["msg"].removeprefix("Input should be ").removeprefix("Input should have ")
+            problems.append(f"{where}: expected {wanted}, got {item['input']!r}; {_help(where)}")
+    return problems
+
+
+def _help(setting: str) -> str:
+    field = Recipe.model_fields.get(setting.split(".")[0])
+    return (field.description or "") if field else "see the fields of Recipe"

@@ -1,0 +1,188 @@
+"""Texts to vectors, kept on disk by model and text fingerprint so that nothing is encoded twice."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench import files
+from workbench.catalog import models
+from workbench.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Vectors of a fixed list of texts under one model.
+
+    Attributes:
+        texts: n texts.
+        vectors: float32, shape (n, d), as the model gives them: unit length only where the model normalises.
+        model: name of the model.
+        model_fingerprint: 16 hex digits of the weights and settings that made the vectors.
+        prompt: text that was put before every text.
+        labels: n labels for colouring and purity, or None.
+    """
+
+    texts: tuple[str, ...]
+    vectors: np.ndarray
+    model: str
+    model_fingerprint: str
+    prompt: str = ""
+    labels: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __repr__(self) -> str:
+        return f"Space({len(self)} texts × {self.vectors.shape[1]} dimensions, {self.model})"
+
+    @property
+    def usable(self) -> np.ndarray:
+        """bool, shape (n,): the vector is finite and not zero."""
+        finite = np.isfinite(self.vectors).all(axis=1)
+        return finite & (np.abs(np.where(finite[:, None], self.vectors, 0)).max(axis=1, initial=0) > 0)
+
+    @property
+    def unit(self) -> np.ndarray:
+        """float32, shape (n, d): vectors of length 1; rows that are not usable stay zero."""
+        clean = np.where(self.usable[:, None], self.vectors, 0)
+        length = np.linalg.norm(clean, axis=1, keepdims=True)
+        return (clean / np.where(length > 0, length, 1)).astype(np.float32)
+
+
+def embed(
+    texts: Sequence[str],
+    model: str | Path | SentenceTransformer | Any,
+    *,
+    prompt: str = "",
+    labels: Sequence[object] | None = None,
+    batch_size: int = 64,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Space:
+    """Encode texts with a model, or take the vectors from the disk if they were made before.
+
+    Args:
+        texts: n texts. Equal texts are encoded once.
+        model: a name, a folder, a run (anything with a `.model_folder`), or a loaded SentenceTransformer.
+        prompt: put before every text.
+        labels: n labels that travel with the texts.
+        batch_size: texts of one forward pass.
+        device: torch device; None lets Sentence Transformers choose.
+        progress: called with (texts done, texts to do).
+
+    Returns:
+        A `Space` with float32 vectors of shape (n, d), rows in the order of `texts`.
+
+    Raises:
+        DataError: a text is not a string, or there is not one label for each text.
+        ModelError: the model cannot be found or loaded.
+    """
+    for row, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise DataError(f"expected texts, got {type(text).__name__} ({text!r:.60}) as number {row}; convert it to str or leave it out")
+    if labels is not None and len(labels) != len(texts):
+        raise DataError(f"expected one label for each of {len(texts)} texts, got {len(labels)}; give both in the same order")
+    name, fingerprint = _identity(model)
+    distinct = list(dict.fromkeys(texts))
+    cache = _cache_file(distinct, fingerprint, prompt)
+    vectors = _cached(cache, len(distinct)) if cache else None
+    if vectors is None:
+        vectors = _encode(distinct, model, prompt=prompt, batch_size=batch_size, device=device, progress=progress)
+        if cache:
+            _keep(cache, vectors)
+    place = {text: row for row, text in enumerate(distinct)}
+    rows = np.fromiter((place[text] for text in texts), dtype=np.int64, count=len(texts))
+    kept = None if labels is None else tuple(str(label) for label in labels)
+    return Space(tuple(texts), vectors[rows], name, fingerprint, prompt, kept)
+
+
+def _identity(model: object) -> tuple[str, str]:
+    """(name, fingerprint) of a model that may or may not be loaded."""
+    source = _source(model)
+    if source is not None:
+        return str(model) if isinstance(model, str) else source.name, models.fingerprint(source)
+    if not hasattr(model, "encode"):
+        raise ModelError(f"expected a model name, a folder, a run or a SentenceTransformer, got {type(model).__name__}; pass one of these")
+    return _loaded_name(model), _loaded_fingerprint(model)
+
+
+def _source(model: object) -> Path | None:
+    """Where a model that is not loaded yet comes from: a name or folder, or the model folder of a run."""
+    folder = model if isinstance(model, str | Path) else getattr(model, "model_folder", None)
+    return None if folder is None else Path(folder)
+
+
+def _loaded_name(model: Any) -> str:
+    base = getattr(getattr(model, "model_card_data", None), "base_model", None)
+    return str(base or "a loaded model")
+
+
+def _loaded_fingerprint(model: Any) -> str:
+    digest = hashlib.sha256(str(getattr(model, "max_seq_length", None)).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _encode(texts: list[str], model: Any, *, prompt: str, batch_size: int, device: str | None, progress: Progress | None) -> np.ndarray:
+    """float32 (n, d). In pieces, so that progress moves; each piece holds texts of like length."""
+    source = _source(model)
+    if source is not None:
+        model = models.load(source, device=device)
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
+    order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+    vectors: np.ndarray | None = None
+    step = batch_size * 8
+    for start in range(0, len(order), step):
+        rows = order[start : start + step]
+        part = model.encode([prompt + texts[row] for row in rows], batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+        if vectors is None:
+            vectors = np.zeros((len(texts), part.shape[1]), dtype=np.float32)
+        vectors[rows] = part
+        if progress:
+            progress(min(start + step, len(order)), len(order))
+    assert vectors is not None
+    return vectors
+
+
+def _cache_file(texts: list[str], fingerprint: str, prompt: str) -> Path | None:
+    if not texts:
+        return None
+    digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass"))
+    for text in texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return files.home() / "vectors" / fingerprint / f"{digest.hexdigest()[:32]}.npy"
+
+
+def _cached(path: Path, rows: int) -> np.ndarray | None:
+    try:
+        vectors: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return vectors if vectors.ndim == 2 and len(vectors) == rows and vectors.dtype == np.float32 else None
+
+
+def _keep(path: Path, vectors: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, vectors)
+    try:
+        files.replace_bytes(path, buffer.getvalue())
+    except OSError as error:
+        log.warning("vectors are not kept for next time: %s", error)

@@ -1,0 +1,357 @@
+"""Scores of a model on a table, with bootstrap intervals; the same for any two models, so that they can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import DataError
+from workbench.spaces.bootstrap import Metric, interval, paired_interval
+from workbench.spaces.encode import Progress, Space, embed
+from workbench.spaces.neighbours import nearest
+
+if TYPE_CHECKING:
+    from workbench.data.examples import Examples
+
+MAX_ROWS = 20_000
+ALIKE = 1e-5
+SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score with its 95 % bootstrap interval.
+
+    Attributes:
+        value, low, high: None where undefined; `why` then says the reason.
+        n: number of queries, triplets, pairs or texts behind it.
+        groups: number of independent groups that were resampled (rows that share an anchor move together).
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    groups: int
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"undefined: {self.why}"
+        if self.low is None:
+            return f"{self.value:.4f} (no interval: {self.why})"
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of one model on one table.
+
+    Attributes:
+        task: triplets, retrieval, graded or labels: follows from the columns of the table.
+        model: name of the model.
+        rows: rows of the table that were scored.
+        scores: name -> score; names as Sentence Transformers gives them where it has the same score.
+        primary: the score to look at first.
+        note: what has to be known to read the scores, in words.
+        metrics: per-unit values behind each score, for paired comparison.
+        texts: the texts of each unit, in the unit order of the primary score.
+    """
+
+    task: str
+    model: str
+    rows: int
+    scores: Mapping[str, Score]
+    primary: str
+    note: str
+    metrics: Mapping[str, Metric]
+    texts: Sequence[tuple[str, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: task, model, rows, primary, note and scores."""
+        return {
+            "task": self.task,
+            "model": self.model,
+            "rows": self.rows,
+            "primary": self.primary,
+            "note": self.note,
+            "scores": {name: vars(score) for name, score in self.scores.items()},
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"{self.task} on {self.rows:,} rows, {self.model} ({self.note})"]
+        return "\n  ".join(lines + [f"{name}: {score}" for name, score in self.scores.items()])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(str(score))}</td><td>{score.n:,}</td></tr>" for name, score in self.scores.items())
+        return f"<table><caption>{escape(self.task)}, {escape(self.model)}: {escape(self.note)}</caption><tr><th>score</th><th>value [95 %]</th><th>n</th></tr>{rows}</table>"
+
+
+def evaluate(
+    model: Any,
+    examples: Examples,
+    *,
+    prompts: str | Mapping[str, str] | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+    batch_size: int = 64,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a model on a table. Which scores follows from its columns.
+
+    anchor + positive + negative: accuracy of triplets. anchor + positive: retrieval (MRR@10, nDCG@10, recall).
+    Two texts + score: Pearson and Spearman for four similarities. Text + label: neighbour purity.
+
+    Args:
+        model: as for `embed`.
+        examples: the table; above 20,000 rows a seeded sample is scored, and the note says so.
+        prompts: text put before every text, or a mapping from column (anchor, positive, ...) to such a text.
+        seed: seed of the sample and of the bootstrap.
+        resamples: bootstrap resamples; 0 gives no intervals.
+
+    Raises:
+        DataError: the table has no columns that can be scored.
+    """
+    columns, label, note = _table(examples, seed)
+    spaces = _spaces(model, columns, prompts, batch_size, device, progress)
+    alike = _alike(spaces)
+    task = _task(columns, label, examples)
+    build = {"triplets": _triplets, "retrieval": _retrieval, "graded": _graded, "labels": _labels}[task]
+    metrics, texts, remark = build(spaces, label)
+    scores = {name: _score(metric, alike, seed, resamples) for name, metric in metrics.items()}
+    name = next(iter(spaces.values())).model
+    rows = len(next(iter(columns.values())))
+    return Evaluation(task, name, rows, scores, next(iter(metrics)), "; ".join(filter(None, [note, remark])), metrics, texts)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Difference of a score, after minus before, with its paired 95 % bootstrap interval."""
+
+    low: float | None
+    mid: float | None
+    high: float | None
+    why: str = ""
+
+    @property
+    def within_noise(self) -> bool:
+        """The interval holds zero, or there is none."""
+        return self.low is None or self.high is None or self.low <= 0 <= self.high
+
+    def __str__(self) -> str:
+        if self.mid is None:
+            return f"undefined: {self.why}"
+        if self.low is None:
+            return f"{self.mid:+.4f} (no interval: {self.why})"
+        return f"{self.mid:+.4f} [{self.low:+.4f}, {self.high:+.4f}]" + (" within noise" if self.within_noise else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What differs between two evaluations of the same table.
+
+    Attributes:
+        before, after: the two evaluations.
+        delta: score name -> difference with interval.
+        gained, lost: units whose primary score rose or fell: (texts, before, after), largest change first.
+    """
+
+    before: Evaluation
+    after: Evaluation
+    delta: Mapping[str, Delta]
+    gained: Sequence[tuple[tuple[str, ...], float, float]]
+    lost: Sequence[tuple[tuple[str, ...], float, float]]
+
+    def to_json(self, rows: int = 200) -> dict[str, Any]:
+        """Plain values; of the changed units at most `rows` each, with their full numbers beside."""
+        return {
+            "delta": {name: vars(delta) for name, delta in self.delta.items()},
+            "gained": len(self.gained),
+            "lost": len(self.lost),
+            "gained_rows": [{"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.gained[:rows]],
+            "lost_rows": [{"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.lost[:rows]],
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"{self.before.model} -> {self.after.model}: {len(self.gained)} gained, {len(self.lost)} lost on {self.after.primary}"]
+        return "\n  ".join(lines + [f"{name}: {delta}" for name, delta in self.delta.items()])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(str(self.before.scores[name]))}</td><td>{escape(str(self.after.scores[name]))}</td><td>{escape(str(delta))}</td></tr>"
+            for name, delta in self.delta.items()
+        )
+        return f"<table><tr><th>score</th><th>{escape(self.before.model)}</th><th>{escape(self.after.model)}</th><th>difference [95 %]</th></tr>{rows}</table>"
+
+
+def compare(before: Evaluation, after: Evaluation, *, seed: int = 0, resamples: int = 1000) -> Change:
+    """Differences between two models on the same table, with paired intervals and the rows that changed.
+
+    Raises:
+        DataError: the two evaluations are not of the same table.
+    """
+    if before.task != after.task or [*before.texts] != [*after.texts]:
+        raise DataError("expected two evaluations of the same table, got different texts; evaluate both models on the same rows")
+    delta = {name: _delta(before, after, name, seed, resamples) for name in after.scores}
+    a, b = before.metrics[after.primary].values, after.metrics[after.primary].values
+    order = np.argsort(-np.abs(b - a), kind="stable")
+    rows = [(after.texts[row], float(a[row]), float(b[row])) for row in order]
+    return Change(before, after, delta, [row for row in rows if row[2] > row[1]], [row for row in rows if row[2] < row[1]])
+
+
+def _delta(before: Evaluation, after: Evaluation, name: str, seed: int, resamples: int) -> Delta:
+    first, second = before.scores[name], after.scores[name]
+    if first.value is None or second.value is None:
+        return Delta(None, None, None, first.why or second.why)
+    low, high, why = paired_interval(before.metrics[name], after.metrics[name], seed=seed, resamples=resamples)
+    return Delta(low, second.value - first.value, high, why)
+
+
+def _table(examples: Examples, seed: int) -> tuple[dict[str, list[str]], list[Any] | None, str]:
+    """({anchor, positive, negative…: texts}, labels or scores, note)."""
+    data = examples.to_training()
+    note = f"{len(data):,} rows"
+    if len(data) > MAX_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(len(data), MAX_ROWS, replace=False))
+        note = f"a sample of {MAX_ROWS:,} of {len(data):,} rows, seed {seed}"
+        data = data.select(rows)
+    label = next((name for name in ("label", "score") if name in data.column_names), None)
+    columns = {name: list(data[name]) for name in data.column_names if name != label}
+    return columns, None if label is None else list(data[label]), note
+
+
+def _task(columns: Mapping[str, list[str]], label: list[Any] | None, examples: Examples) -> str:
+    if label is not None and len(columns) == 1:
+        return "labels"
+    if label is not None and len(columns) == 2 and all(isinstance(value, int | float) for value in label):
+        return "graded"
+    if label is None and len(columns) >= 3:
+        return "triplets"
+    if label is None and len(columns) == 2:
+        return "retrieval"
+    raise DataError(
+        f"expected triplets, pairs, two texts with a score, or texts with a label to score a model on, got the columns "
+        f"{', '.join([*columns, *(['label'] if label is not None else [])])} of {examples.name}; set the roles with load(..., columns=...)"
+    )
+
+
+def _spaces(
+    model: Any, columns: Mapping[str, list[str]], prompts: str | Mapping[str, str] | None, batch_size: int, device: str | None, progress: Progress | None
+) -> dict[str, Space]:
+    """One space a column; columns with the same prompt are encoded together."""
+    wanted = {name: prompts if isinstance(prompts, str) else (prompts or {}).get(name, "") for name in columns}
+    spaces: dict[str, Space] = {}
+    for prompt in dict.fromkeys(wanted.values()):
+        names = [name for name in columns if wanted[name] == prompt]
+        texts = [text for name in names for text in columns[name]]
+        joint = embed(texts, model, prompt=prompt, batch_size=batch_size, device=device, progress=progress)
+        size = len(columns[names[0]])
+        for place, name in enumerate(names):
+            part = slice(place * size, (place + 1) * size)
+            spaces[name] = Space(joint.texts[part], joint.vectors[part], joint.model, joint.model_fingerprint, prompt)
+    return {name: spaces[name] for name in columns}
+
+
+def _alike(spaces: Mapping[str, Space]) -> str:
+    """Why no score means anything for these vectors, or an empty string."""
+    usable = np.concatenate([space.usable for space in spaces.values()])
+    if not usable.any():
+        return f"all {len(usable)} vectors are zero or not finite" if len(usable) else "there are no rows"
+    unit = np.concatenate([space.unit for space in spaces.values()])[usable]
+    if len(unit) > 1 and float(np.abs(unit - unit[0]).max()) < ALIKE and len({text for space in spaces.values() for text in space.texts}) > 1:
+        return f"all {len(unit)} vectors are alike (a collapsed model): their order is rounding noise"
+    return ""
+
+
+def _score(metric: Metric, alike: str, seed: int, resamples: int) -> Score:
+    groups = len(np.unique(metric.groups))
+    value, why = (None, alike) if alike else metric.statistic()
+    if value is None:
+        return Score(None, None, None, len(metric.values), groups, why)
+    low, high, why = interval(metric, seed=seed, resamples=resamples)
+    return Score(value, low, high, len(metric.values), groups, why)
+
+
+Built = tuple[dict[str, Metric], list[tuple[str, ...]], str]
+
+
+def _triplets(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
+    """A triplet is right when the positive is strictly closer to the anchor than every negative."""
+    anchor, positive, *negatives = spaces.values()
+    good = np.logical_and.reduce([space.usable for space in spaces.values()])
+    near = (anchor.unit * positive.unit).sum(axis=1)
+    far = np.max([(anchor.unit * negative.unit).sum(axis=1) for negative in negatives], axis=0)
+    groups = np.unique(anchor.texts, return_inverse=True)[1] if len(anchor) else np.zeros(0, dtype=int)
+    metrics = {
+        "cosine_accuracy": Metric("mean", (near > far + 1e-7)[good].astype(float), groups[good]),
+        "cosine_margin": Metric("mean", (near - far)[good].astype(float), groups[good]),
+    }
+    texts = [texts for texts, ok in zip(zip(*(space.texts for space in spaces.values()), strict=True), good, strict=True) if ok]
+    return metrics, texts, _left_out(good, "triplets")
+
+
+def _retrieval(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
+    """Each distinct anchor looks for its positives among all distinct positives."""
+    anchor, positive = spaces.values()
+    good = anchor.usable & positive.usable
+    questions = {text: row for row, text in reversed([*enumerate(anchor.texts)]) if good[row]}
+    answers = {text: row for row, text in reversed([*enumerate(positive.texts)]) if good[row]}
+    asked, held = sorted(questions, key=questions.__getitem__), sorted(answers, key=answers.__getitem__)
+    number = {text: place for place, text in enumerate(held)}
+    relevant: dict[str, set[int]] = {text: set() for text in asked}
+    for row in np.flatnonzero(good):
+        relevant[anchor.texts[row]].add(number[positive.texts[row]])
+    found, _ = nearest(anchor.unit[[questions[text] for text in asked]], positive.unit[[answers[text] for text in held]], 10)
+    hits = np.array([[place in relevant[text] for place in row] for text, row in zip(asked, found, strict=True)], dtype=float).reshape(len(asked), -1)
+    gain = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    ideal = np.array([gain[: len(relevant[text])].sum() for text in asked])
+    sizes = np.array([len(relevant[text]) for text in asked], dtype=float)
+    first = np.where(hits.any(axis=1), 1 / (1 + hits.argmax(axis=1)), 0.0) if hits.size else np.zeros(len(asked))
+    values = {"cosine_mrr@10": first, "cosine_ndcg@10": (hits @ gain) / np.where(ideal > 0, ideal, 1), "cosine_recall@10": hits.sum(axis=1) / np.where(sizes > 0, sizes, 1)}
+    values |= {"cosine_accuracy@1": hits[:, 0] if hits.size else first}
+    why = f"a corpus of {len(held)} text leaves nothing to choose from" if len(held) < 2 else ""
+    metrics = {name: Metric("mean", value, np.arange(len(asked)), why=why) for name, value in values.items()}
+    texts = [(text, " | ".join(held[place] for place in sorted(relevant[text]))) for text in asked]
+    return metrics, texts, "; ".join(filter(None, [f"{len(asked):,} queries over {len(held):,} texts", _left_out(good, "pairs")]))
+
+
+def _graded(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
+    """Correlation of four similarities with the given scores."""
+    first, second = spaces.values()
+    good = first.usable & second.usable
+    gold = np.asarray(label, dtype=float)[good]
+    a, b = first.vectors[good], second.vectors[good]
+    values = {
+        "cosine": (first.unit * second.unit).sum(axis=1)[good],
+        "dot": (a * b).sum(axis=1),
+        "euclidean": -np.linalg.norm(a - b, axis=1),
+        "manhattan": -np.abs(a - b).sum(axis=1),
+    }
+    groups = np.arange(len(gold))
+    metrics = {f"{kind}_{name}": Metric(kind, values[name].astype(float), groups, gold) for name in SIMILARITIES for kind in ("spearman", "pearson")}
+    texts = [pair for pair, ok in zip(zip(first.texts, second.texts, strict=True), good, strict=True) if ok]
+    return metrics, texts, _left_out(good, "pairs")
+
+
+def _labels(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
+    """Share of the 10 nearest texts with the same label."""
+    (space,) = spaces.values()
+    good = space.usable
+    names = np.asarray([str(name) for name in label or []])[good]
+    rows, _ = nearest(space.unit[good], space.unit[good], 10, exclude_self=True)
+    why = f"{len(names)} text has no neighbour" if len(names) < 2 else ("all texts have the same label" if len(set(names)) < 2 else "")
+    value = (names[rows] == names[:, None]).mean(axis=1) if rows.size else np.zeros(len(names))
+    chance = float(sum((np.mean(names == name)) ** 2 for name in set(names)))
+    metrics = {f"neighbour_purity@{rows.shape[1] or 10}": Metric("mean", value, np.arange(len(names)), why=why)}
+    texts = [(text, name) for text, name in zip(np.asarray(space.texts, dtype=object)[good], names, strict=True)]
+    return metrics, texts, "; ".join(filter(None, [f"chance {chance:.3f} with {len(set(names))} labels", _left_out(good, "texts")]))
+
+
+def _left_out(good: np.ndarray, what: str) -> str:
+    count = int((~good).sum())
+    return f"{count} {what} left out: a vector is zero or not finite" if count else ""

@@ -1,0 +1,216 @@
+"""Sentence Transformers' own trainer, told to record what happens and to stop when asked or when it makes no sense.
+
+Only the worker process imports this module.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+
+from workbench.cards.script import arguments, steps_of
+from workbench.catalog import losses as catalog
+from workbench.errors import RunError
+from workbench.files import replace_text
+from workbench.recipe import Recipe
+from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
+from workbench.training.records import STATUS_EVERY_S, EventWriter, Status, write_status
+
+
+class NotFinite(RunError):
+    """The loss or the gradient is NaN or infinite; the weights are still those of the last good step."""
+
+
+@dataclass
+class Window:
+    """What happened since the loss was last recorded; it travels with the checkpoint, so a resume loses nothing."""
+
+    losses: list[float] = field(default_factory=list)
+    references: list[float] = field(default_factory=list)
+    tokens: int = 0
+    padded: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Totals:
+    """Sums over the whole run, resumes included."""
+
+    tokens: int = 0
+    padded: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+
+
+class Recorder(TrainerCallback):
+    """Writes events and status, obeys the stop file, marks checkpoints as complete."""
+
+    def __init__(self, folder: RunFolder, recipe: Recipe, events: EventWriter, status: Status, score: Callable[[], Mapping[str, Any]] | None) -> None:
+        self.folder, self.recipe, self.events, self.status, self.score = folder, recipe, events, status, score
+        self.window, self.totals = Window(), Totals()
+        self.grad_norm: float | None = None
+        self.every = {"logging": 1, "eval": 1}
+        self.stopped = False
+        self._began = self._written = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Turn shares into steps, and take up what the checkpoint knew."""
+        self.every = {"logging": steps_of(self.recipe.logging_steps, state.max_steps), "eval": steps_of(self.recipe.eval_steps, state.max_steps)}
+        checkpoint = self.folder.checkpoints / f"checkpoint-{state.global_step}" / CHECKPOINT_STATE
+        if state.global_step and checkpoint.is_file():
+            kept = json.loads(checkpoint.read_text(encoding="utf-8"))
+            self.window, self.totals = Window(**kept["window"]), Totals(**kept["totals"])
+        self._say(state, phase="training", force=True)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock of this step; evaluation and saving are not counted."""
+        self._began = time.perf_counter()
+
+    def batch(self, loss: float, reference: float | None, tokens: int, padded: int) -> None:
+        """One forward pass: loss, reference line, real tokens, tokens with padding."""
+        self.window.losses.append(loss)
+        if reference is not None:
+            self.window.references.append(reference)
+        self.window.tokens += tokens
+        self.window.padded += padded
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """After each optimizer step: record, score, look whether someone wants to stop."""
+        self.window.seconds += time.perf_counter() - self._began
+        step, last = state.global_step, state.global_step >= state.max_steps
+        if step == 1 or step % self.every["logging"] == 0 or last:
+            self._record(state, kwargs)
+        if self.score and not last and step % self.every["eval"] == 0:
+            self._say(state, phase="scoring", force=True)
+            self.events.write("scores", step=step, epoch=state.epoch, scores=self.score())
+        if self.folder.stop.exists():
+            self.stopped = not last
+            control.should_training_stop = True
+            control.should_save = True
+        self._say(state, phase="training", force=last)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A checkpoint counts once this mark is in it; only then the one before is removed."""
+        checkpoint = self.folder.checkpoints / f"checkpoint-{state.global_step}"
+        replace_text(checkpoint / CHECKPOINT_STATE, json.dumps({"window": vars(self.window), "totals": vars(self.totals)}))
+        self.events.write("checkpoint", step=state.global_step)
+        for older in self.folder.checkpoints.glob("checkpoint-*"):
+            if step_of(older) != state.global_step:
+                shutil.rmtree(older, ignore_errors=True)
+
+    def _record(self, state: Any, parts: Mapping[str, Any]) -> None:
+        window, totals = self.window, self.totals
+        totals.tokens += window.tokens
+        totals.padded += window.padded
+        totals.seconds += window.seconds
+        scheduler = parts.get("lr_scheduler")
+        self.events.write(
+            "step",
+            step=state.global_step,
+            epoch=round(state.epoch or 0.0, 4),
+            loss=_mean(window.losses),
+            reference=_mean(window.references),
+            grad_norm=self.grad_norm,
+            learning_rate=scheduler.get_last_lr()[0] if scheduler else None,
+            tokens=totals.tokens,
+            padded_tokens=totals.padded,
+            tokens_per_s=round(window.tokens / window.seconds, 1) if window.seconds > 0 else None,
+            seconds=round(totals.seconds, 3),
+            memory_mb=round(memory_bytes() / 2**20),
+        )
+        self.window = Window()
+
+    def _say(self, state: Any, *, phase: str, force: bool = False) -> None:
+        now = time.time()
+        if not force and now - self._written < STATUS_EVERY_S:
+            return
+        self._written = now
+        done = max(self.totals.seconds + self.window.seconds, 1e-9)
+        left = (state.max_steps - state.global_step) * done / state.global_step if state.global_step else None
+        self.status = self.status.changed(
+            said="running", phase=phase, step=state.global_step, total_steps=state.max_steps, epoch=round(state.epoch or 0.0, 4), left_s=left, updated=now
+        )
+        write_status(self.folder.status, self.status)
+
+
+class RunTrainer(SentenceTransformerTrainer):
+    """The library's trainer with three windows cut into it: loss and tokens, gradient norm, checkpoints without a card."""
+
+    def __init__(self, *, recorder: Recorder, recipe: Recipe, normalized: bool, **parts: Any) -> None:
+        self.recorder, self.recipe, self._normalized = recorder, recipe, normalized
+        super().__init__(callbacks=[recorder], **parts)
+        for callback in (PrinterCallback, ProgressCallback):
+            self.remove_callback(callback)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """The library's loss; its value is looked at before it does harm."""
+        features, _ = self.collect_features(inputs)
+        masks = [part["attention_mask"] for part in features if "attention_mask" in part]  # each (rows, width)
+        rows = next((len(value) for value in features[0].values() if hasattr(value, "__len__")), 0)
+        loss = super().compute_loss(model, inputs, return_outputs=False, num_items_in_batch=num_items_in_batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            step = self.state.global_step + 1
+            self.recorder.events.write("nonfinite", step=step, what="loss", value=str(value), count=1)
+            raise NotFinite(f"expected a finite loss, got {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or look at the texts of that batch")
+        line = catalog.reference(self.recipe.loss.name, self.recipe.loss.parameters, rows, len(features), normalized=self._normalized)
+        self.recorder.batch(value, line[0] if line else None, sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks))
+        return (loss, {}) if return_outputs else loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        value = float(norm)
+        if math.isfinite(value):
+            self.recorder.grad_norm = value
+        elif self.args.fp16:
+            self.recorder.totals.skipped += 1  # the gradient scaler skips such a step and tries a smaller scale
+        else:
+            step = self.state.global_step + 1
+            self.recorder.events.write("nonfinite", step=step, what="gradient", value=str(value), count=1)
+            raise NotFinite(f"expected a finite gradient, got norm {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or the scale of the loss")
+        return norm
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Weights only: the card is written once, at the end, from the whole run."""
+        self.model.save_pretrained(output_dir or self.args.output_dir, create_model_card=False)
+        torch.save(self.args, Path(output_dir or self.args.output_dir) / "training_args.bin")
+
+
+def build(recipe: Recipe, folder: RunFolder, model: SentenceTransformer, data: Dataset, device: str, recorder: Recorder) -> RunTrainer:
+    """Model, loss, data and settings put together."""
+    model.model_card_data.generate_widget_examples = False
+    model.model_card_data.local_files_only = True
+    return RunTrainer(
+        recorder=recorder,
+        recipe=recipe,
+        normalized=any(type(module).__name__ == "Normalize" for module in model),
+        model=model,
+        args=SentenceTransformerTrainingArguments(
+            output_dir=str(folder.checkpoints), **arguments(recipe, rows=len(data), device=device, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+        ),
+        train_dataset=data,
+        loss=catalog.build(recipe.loss.name, recipe.loss.parameters, model, source=recipe.loss.source),
+    )
+
+
+def memory_bytes() -> int:
+    """Memory of this process: on CUDA the peak that torch allocated, else the resident set."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    return int(psutil.Process().memory_info().rss)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

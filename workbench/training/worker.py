@@ -1,0 +1,267 @@
+"""The process that trains: `python -m workbench.training.worker RUN_FOLDER`.
+
+It outlives whoever started it. Everything that it knows or says is in the run folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import psutil
+
+from workbench import files
+from workbench.catalog import losses, models
+from workbench.data.examples import Examples
+from workbench.data.prepare import prepare
+from workbench.errors import MissingPackage, RecipeError, RunError, WorkbenchError
+from workbench.recipe import Recipe
+from workbench.spaces.evaluate import Evaluation, compare, evaluate
+from workbench.training.folder import RunFolder
+from workbench.training.records import EventWriter, Status, clean, read_status, rewind, write_status
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run or resume the run in a folder. Exit status 0 finished or stopped, 1 failed."""
+    parser = argparse.ArgumentParser(prog="workbench.training.worker")
+    parser.add_argument("folder", type=Path)
+    folder = RunFolder(parser.parse_args(arguments).folder.resolve())
+    try:
+        with filelock.FileLock(folder.lock, timeout=0):
+            return _work(folder)
+    except filelock.Timeout:
+        sys.stderr.write(f"expected a run without a worker, but {folder.path} belongs to a live one\n")
+        return 1
+
+
+def _work(folder: RunFolder) -> int:
+    before = read_status(folder.status)
+    process = psutil.Process()
+    status = before.changed(said="starting", phase="loading libraries", pid=process.pid, born=process.create_time(), updated=time.time(), reason="")
+    write_status(folder.status, status)
+    events: EventWriter | None = None
+    try:
+        checkpoint = next(reversed(folder.complete_checkpoints()), None)
+        _sweep(folder, checkpoint)
+        events = EventWriter(folder.events)
+        session = Session(folder, events, status, checkpoint)
+        reason = session.run()
+        events.write("stopped" if reason else "finished", step=session.status.step, reason=reason, attempt=status.attempt)
+        _end(folder, session.status, "stopped" if reason else "finished", reason)
+        return 0
+    except Exception as error:  # the outermost frame of the worker: what went wrong is told where people look
+        traceback.print_exc()
+        reason = _sentence(error)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder.unfinished_model, ignore_errors=True)
+            _sweep(folder, None)
+            if events:
+                events.write("failed", reason=reason, attempt=status.attempt)
+            _end(folder, read_status(folder.status), "failed", reason)
+        return 1
+
+
+def _end(folder: RunFolder, status: Status, said: Any, reason: str) -> None:
+    folder.stop.unlink(missing_ok=True)
+    write_status(folder.status, status.changed(said=said, phase=said, reason=reason, left_s=None, updated=time.time()))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, WorkbenchError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == 28 or "No space left" in str(error):
+        return "expected room for a checkpoint, but the disk is full; free some space and resume the run"
+    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+        return "the batch does not fit into memory; resume with a smaller batch_size or max_seq_length, or a cached loss"
+    return f"{error.__class__.__name__}: {' '.join(str(error).split())[:300]} (the log has the whole story)"
+
+
+def _sweep(folder: RunFolder, checkpoint: Path | None) -> None:
+    """Remove checkpoints that were not written to the end, and forget events that a resumed run will repeat."""
+    complete = folder.complete_checkpoints()
+    for path in folder.checkpoints.glob("*"):
+        if path.is_dir() and path not in complete:
+            shutil.rmtree(path, ignore_errors=True)
+    if checkpoint is not None:
+        rewind(folder.events, int(checkpoint.name.rpartition("-")[2]))
+
+
+class Session:
+    """One life of a run: from loading to the finished model."""
+
+    def __init__(self, folder: RunFolder, events: EventWriter, status: Status, checkpoint: Path | None) -> None:
+        self.folder, self.events, self.status, self.checkpoint = folder, events, status, checkpoint
+        self.recipe = Recipe.from_yaml(folder.recipe)
+        self.train, self.evaluation = prepare(self.recipe)
+        self._check_data()
+
+    def run(self) -> str:
+        """Train and save. Returns why the run was stopped early, or an empty string."""
+        began = time.time()
+        self._say("loading libraries")
+        from transformers import set_seed
+
+        from workbench.training import loop
+
+        device, label = _device(self.recipe.device)
+        set_seed(self.recipe.seed)
+        self._say("loading the model", device=label)
+        model = self._model(device)
+        before = self._before(model)
+        recorder = loop.Recorder(self.folder, self.recipe, self.events, self.status, (lambda: self._scores(model)) if self.evaluation else None)
+        set_seed(self.recipe.seed)
+        trainer = loop.build(self.recipe, self.folder, model, self.train.to_training(), device, recorder)
+        self.events.write("started", attempt=self.status.attempt, device=label, step=0 if self.checkpoint is None else int(self.checkpoint.name.rpartition("-")[2]))
+        reason = ""
+        try:
+            trainer.train(resume_from_checkpoint=str(self.checkpoint) if self.checkpoint else None)
+        except loop.NotFinite as error:
+            reason = str(error)
+        self.status = recorder.status
+        reason = reason or ("stopped as asked" if recorder.stopped else "")
+        after = self._after(model, before, final_step=trainer.state.global_step)
+        self._save(model, trainer, recorder, after, label, time.time() - began, reason)
+        return reason
+
+    # phases
+
+    def _check_data(self) -> None:
+        if not self.folder.data.exists():
+            return
+        kept = json.loads(self.folder.data.read_text(encoding="utf-8"))
+        if kept["fingerprint"] != self.train.fingerprint:
+            raise RunError(f"expected the {kept['rows']} training rows that this run began with (fingerprint {kept['fingerprint'][:12]}), got others from {self.recipe.data.source}; put the old file back, or start a new run")
+
+    def _model(self, device: str) -> Any:
+        model = models.load(self.recipe.model, device=device, revision=self.recipe.revision)
+        if self.recipe.max_seq_length:
+            model.max_seq_length = self.recipe.max_seq_length
+        if self.recipe.lora:
+            add_lora(model, self.recipe)
+        return model
+
+    def _before(self, model: Any) -> Evaluation | None:
+        """Scores of the base model, taken again on a resume since it costs seconds and keeps one way to do it."""
+        if self.evaluation is None:
+            return None
+        self._say("scoring the base model")
+        base = models.load(self.recipe.model, device=str(model.device), revision=self.recipe.revision) if self.checkpoint or self.recipe.lora else model
+        base.max_seq_length = model.max_seq_length
+        result = self._evaluate(base, 1000)
+        if self.checkpoint is None:
+            self.events.write("scores", step=0, epoch=0.0, scores=_values(result))
+        return result
+
+    def _after(self, model: Any, before: Evaluation | None, *, final_step: int) -> dict[str, Any]:
+        if before is None or self.evaluation is None:
+            return {}
+        self._say("scoring the tuned model")
+        after = self._evaluate(model, 1000)
+        self.events.write("scores", step=final_step, scores=_values(after), final=True)
+        scores = {"before": before.to_json(), "after": after.to_json(), "change": compare(before, after).to_json(), "data": self.evaluation.name, "seed": 0}
+        files.replace_text(self.folder.scores, json.dumps(clean(scores), indent=1, ensure_ascii=False))
+        return scores
+
+    def _evaluate(self, model: Any, resamples: int) -> Evaluation:
+        assert self.evaluation is not None
+        return evaluate(model, self.evaluation, prompts=self.recipe.prompts, batch_size=self.recipe.eval_batch_size, resamples=resamples)
+
+    def _scores(self, model: Any) -> dict[str, float | None]:
+        values = _values(self._evaluate(model, 0))
+        model.train()
+        return values
+
+    def _save(self, model: Any, trainer: Any, recorder: Any, scores: dict[str, Any], device: str, seconds: float, reason: str) -> None:
+        from workbench.cards import write
+        from workbench.training import loop
+
+        self._say("writing the model and its card")
+        if self.recipe.lora:
+            merge_lora(model)
+        target = self.folder.unfinished_model
+        shutil.rmtree(target, ignore_errors=True)
+        facts = write.RunFacts(
+            recipe=self.recipe,
+            train=self.train,
+            evaluation=self.evaluation,
+            events=self.folder.events,
+            scores=scores,
+            device=device,
+            seconds=recorder.totals.seconds + recorder.window.seconds,
+            wall_seconds=seconds,
+            steps=trainer.state.global_step,
+            planned_steps=trainer.state.max_steps,
+            tokens=recorder.totals.tokens + recorder.window.tokens,
+            padded_tokens=recorder.totals.padded + recorder.window.padded,
+            memory_mb=round(loop.memory_bytes() / 2**20),
+            trainable=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+            total=sum(weight.numel() for weight in model.parameters()),
+            stopped=reason,
+            attempt=self.status.attempt,
+        )
+        model.save_pretrained(str(target), create_model_card=False)
+        files.replace_text(target / "README.md", write.card(model, trainer, facts))
+        models.write_checksums(target)
+        files.replace_folder(target, self.folder.model)
+
+    def _say(self, phase: str, **changes: Any) -> None:
+        self.status = self.status.changed(said="running", phase=phase, updated=time.time(), **changes)
+        write_status(self.folder.status, self.status)
+
+
+def add_lora(model: Any, recipe: Recipe) -> None:
+    """Put a low-rank adapter into the model; only its weights are trained."""
+    try:
+        from peft import LoraConfig
+    except ImportError:
+        raise MissingPackage("peft", "lora", "Low-rank adaptation") from None
+    lora = recipe.lora
+    assert lora is not None
+    modules = list(lora.target_modules) if lora.target_modules else None
+    model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules))
+
+
+def merge_lora(model: Any) -> None:
+    """Add the adapter to the weights and forget it, so that the saved model needs no peft."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, BaseTunerLayer):
+                child.merge()
+                setattr(module, name, child.get_base_layer())
+    transformer = model.transformers_model
+    transformer.peft_config = {}
+    transformer._hf_peft_config_loaded = False
+
+
+def _values(result: Evaluation) -> dict[str, float | None]:
+    return {name: score.value for name, score in result.scores.items()}
+
+
+def _device(wanted: str) -> tuple[str, str]:
+    """(torch device, words for people)."""
+    import torch
+
+    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    chosen = next(name for name in ("cuda", "mps", "cpu") if have[name]) if wanted == "auto" else wanted
+    if not have[chosen]:
+        raise RecipeError(f"device: expected a device of this machine, got {chosen!r}; here are {', '.join(name for name, is_here in have.items() if is_here)}")
+    if chosen == "cuda":
+        return "cuda", f"cuda ({torch.cuda.get_device_name()})"
+    return chosen, f"{chosen} ({torch.get_num_threads()} threads)" if chosen == "cpu" else chosen
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    sys.exit(main())
