@@ -46,9 +46,15 @@ def replace_folder(finished: Path, path: Path) -> None:
     """Rename the finished folder to `path`; an older folder there is removed only after the swap."""
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
+    swapped = path.exists()
+    if swapped:
         os.replace(path, old)
-    os.replace(finished, path)
+    try:
+        os.replace(finished, path)
+    except OSError:
+        if swapped:
+            os.replace(old, path)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -20,13 +22,14 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
-    model_validator,
+    field_validator,
 )
 
 from workbench.catalog import losses as catalog
 from workbench.errors import RecipeError, did_you_mean
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+MAX_VALUES = 100_000
 ROLES = ("anchor", "positive", "negative", "label", "score", "ignore")
 
 
@@ -61,7 +64,7 @@ class Loss:
         if source is None and loss in catalog.registered():
             source = catalog.registered()[loss].source
         object.__setattr__(self, "name", loss)
-        object.__setattr__(self, "parameters", clean)
+        object.__setattr__(self, "parameters", MappingProxyType(clean))
         object.__setattr__(self, "source", source)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -88,7 +91,9 @@ class Loss:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping for YAML: ``{name, [source], **parameters}``."""
-        parameters = {key: value.to_dict() if isinstance(value, Loss) else value for key, value in self.parameters.items()}
+        parameters = {
+            key: value.to_dict() if isinstance(value, Loss) else value for key, value in self.parameters.items()
+        }
         return {"name": self.name, **({"source": self.source} if self.source else {}), **parameters}
 
 
@@ -103,7 +108,9 @@ def to_loss(value: object) -> Loss:
         name = given.pop("name", None)
         if isinstance(name, str) and all(isinstance(key, str) for key in given):
             return Loss(name, **given)
-    raise RecipeError(f"expected a loss name or a mapping with 'name', got {value!r}; write for instance name: TripletLoss")
+    raise RecipeError(
+        f"expected a loss name or a mapping with 'name', got {_brief(value)}; write for instance name: TripletLoss"
+    )
 
 
 class _Part(BaseModel):
@@ -120,7 +127,9 @@ class DataSpec(_Part):
         default_factory=dict, description="Role of each column; empty guesses them from names and order"
     )
     rows: int | None = Field(None, ge=1, description="Use the first so many rows", json_schema_extra={"unit": "rows"})
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="Cell separator of a text table; None detects it")
+    delimiter: str | None = Field(
+        None, min_length=1, max_length=1, description="Cell separator of a text table; None detects it"
+    )
     encoding: str = Field("utf-8", description="Text encoding of the file")
     bad_rows: Literal["raise", "leave out"] = Field("raise", description="What to do with rows that miss a text")
 
@@ -131,7 +140,9 @@ class Lora(_Part):
     r: int = Field(16, ge=1, le=1024, description="Rank of the update")
     alpha: int = Field(32, ge=1, le=4096, description="Scale of the update; the update is multiplied by alpha / r")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the input of the update")
-    target_modules: tuple[str, ...] | None = Field(None, description="Layers by name; None lets peft choose for the architecture")
+    target_modules: tuple[str, ...] | None = Field(
+        None, description="Layers by name; None lets peft choose for the architecture"
+    )
 
 
 def _to_spec(value: object) -> object:
@@ -143,12 +154,14 @@ def _to_spec(value: object) -> object:
         return spec
     if isinstance(value, Mapping | DataSpec):
         return value
-    raise ValueError(f"expected a path, a name, a mapping or the result of wb.load(), got {type(value).__name__}; call wb.load() on it first")
+    raise ValueError(
+        f"expected a path, a name, a mapping or the result of wb.load(), got {type(value).__name__}; call wb.load() on it first"
+    )
 
 
 LossField = Annotated[Loss, BeforeValidator(to_loss), PlainSerializer(lambda loss: loss.to_dict(), return_type=dict)]
 SpecField = Annotated[DataSpec, BeforeValidator(_to_spec)]
-Amount = Annotated[float, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Recipe(_Part):
@@ -170,41 +183,78 @@ class Recipe(_Part):
     eval_data: Annotated[DataSpec | None, BeforeValidator(lambda v: None if v is None else _to_spec(v))] = Field(
         None, description="Evaluation data; None takes the data's own test part, else holds out eval_share"
     )
-    eval_share: float = Field(0.1, ge=0, le=0.5, description="Share of rows held out where there is no test part; 0 for none")
+    eval_share: float = Field(
+        0.1, ge=0, le=0.5, description="Share of rows held out where there is no test part; 0 for none"
+    )
     name: str | None = Field(None, max_length=120, description="Name of the run; None makes one from model and data")
 
     epochs: float = Field(1.0, gt=0, le=1000, description="Passes over the data", json_schema_extra={"unit": "epochs"})
-    max_steps: int | None = Field(None, ge=1, description="End after so many optimizer steps, whatever epochs says", json_schema_extra={"unit": "steps"})
-    batch_size: int = Field(16, ge=1, le=65536, description="Rows of one forward pass", json_schema_extra={"unit": "rows"})
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        description="End after so many optimizer steps, whatever epochs says",
+        json_schema_extra={"unit": "steps"},
+    )
+    batch_size: int = Field(
+        16, ge=1, le=65536, description="Rows of one forward pass", json_schema_extra={"unit": "rows"}
+    )
     gradient_accumulation_steps: int = Field(
-        1, ge=1, le=65536, description="Forward passes of one step; adds no in-batch negatives", json_schema_extra={"unit": "batches"}
+        1,
+        ge=1,
+        le=65536,
+        description="Forward passes of one step; adds no in-batch negatives",
+        json_schema_extra={"unit": "batches"},
     )
     batch_sampler: Literal["batch_sampler", "no_duplicates", "no_duplicates_hashed", "group_by_label"] = Field(
-        "batch_sampler", description="How rows meet: no_duplicates keeps equal texts apart, group_by_label brings classes together"
+        "batch_sampler",
+        description="How rows meet: no_duplicates keeps equal texts apart, group_by_label brings classes together",
     )
     drop_last: bool = Field(False, description="Leave out the last, smaller batch of an epoch")
-    max_seq_length: int | None = Field(None, ge=2, description="Cut texts at this length; None keeps the model's", json_schema_extra={"unit": "tokens"})
-    prompts: str | dict[str, str] | None = Field(None, description="Text put before every text, or before the texts of a column")
+    max_seq_length: int | None = Field(
+        None, ge=2, description="Cut texts at this length; None keeps the model's", json_schema_extra={"unit": "tokens"}
+    )
+    prompts: str | dict[str, str] | None = Field(
+        None, description="Text put before every text, or before the texts of a column"
+    )
 
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW (Loshchilov & Hutter 2019) or plain stochastic gradient descent")
+    optimizer: Literal["adamw", "sgd"] = Field(
+        "adamw", description="AdamW (Loshchilov & Hutter 2019) or plain stochastic gradient descent"
+    )
     learning_rate: float = Field(2e-5, gt=0, le=100, description="Peak learning rate; about 2e-1 for static embeddings")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Decoupled weight decay")
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = Field(
         "linear", description="Course of the learning rate after warm-up"
     )
-    warmup: Amount = Field(0.1, description="Rise of the learning rate at the start", json_schema_extra={"unit": "share or steps"})
+    warmup: Amount = Field(
+        0.1, description="Rise of the learning rate at the start", json_schema_extra={"unit": "share or steps"}
+    )
     max_grad_norm: float = Field(1.0, ge=0, description="Gradient norm is clipped to this; 0 turns clipping off")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 where the GPU has it, else fp32")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 where the GPU has it, else fp32"
+    )
     gradient_checkpointing: bool = Field(False, description="Compute activations twice to save memory")
     lora: Lora | None = Field(None, description="Train a low-rank update instead of all weights")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of shuffling, dropout and held-out rows")
 
-    logging_steps: Amount = Field(0.02, gt=0, description="How often the loss is recorded", json_schema_extra={"unit": "share or steps"})
-    eval_steps: Amount = Field(0.2, gt=0, description="How often scores are taken during the run", json_schema_extra={"unit": "share or steps"})
-    save_steps: Amount = Field(0.1, gt=0, description="How often a checkpoint is kept, to resume from", json_schema_extra={"unit": "share or steps"})
-    eval_batch_size: int = Field(64, ge=1, le=65536, description="Texts of one forward pass in evaluation", json_schema_extra={"unit": "rows"})
-    report_to: tuple[Literal["tensorboard", "trackio"], ...] = Field((), description="Also write to these trackers, on this machine only")
+    logging_steps: Amount = Field(
+        0.02, gt=0, description="How often the loss is recorded", json_schema_extra={"unit": "share or steps"}
+    )
+    eval_steps: Amount = Field(
+        0.2, gt=0, description="How often scores are taken during the run", json_schema_extra={"unit": "share or steps"}
+    )
+    save_steps: Amount = Field(
+        0.1,
+        gt=0,
+        description="How often a checkpoint is kept, to resume from",
+        json_schema_extra={"unit": "share or steps"},
+    )
+    eval_batch_size: int = Field(
+        64, ge=1, le=65536, description="Texts of one forward pass in evaluation", json_schema_extra={"unit": "rows"}
+    )
+    report_to: tuple[Literal["tensorboard", "trackio"], ...] = Field(
+        (), description="Also write to these trackers, on this machine only"
+    )
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -212,13 +262,12 @@ class Recipe(_Part):
         except ValidationError as error:
             raise RecipeError(_sentences(error)) from None
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        for name in ("warmup", "logging_steps", "eval_steps", "save_steps"):
-            value = getattr(self, name)
-            if value > 1 and value != int(value):
-                raise ValueError(f"{name}: expected a share below 1 or a whole number of steps, got {value}; write {round(value)}")
-        return self
+    @field_validator("warmup", "logging_steps", "eval_steps", "save_steps")
+    @classmethod
+    def _share_or_steps(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"expected a share below 1 or a whole number of steps, got {value}; write {round(value)}")
+        return value
 
     def changed(self, **changes: Any) -> Recipe:
         """A new recipe with some settings changed; validated like any other."""
@@ -230,7 +279,7 @@ class Recipe(_Part):
 
     def to_yaml(self, path: str | Path | None = None) -> str:
         """The recipe as YAML, without settings that are at their default; written to `path` if given."""
-        text = yaml.safe_dump(self.to_dict(defaults=False), sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.dump(self.to_dict(defaults=False), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
         if path is not None:
             from workbench.files import replace_text
 
@@ -270,17 +319,61 @@ def read_settings(text_or_path: str | Path) -> dict[str, Any]:
         where = str(text_or_path)
         try:
             text = Path(text_or_path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"expected a recipe file, but {where} cannot be read ({error.__class__.__name__}); check the path") from None
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or no name of a file at all
+            raise RecipeError(
+                f"expected a recipe file, but {where!r:.300} cannot be read ({error.__class__.__name__}); check the path"
+            ) from None
     try:
         settings = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
+        # All but the first come from values that only look like dates or numbers, such as 2024-99-99.
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f" at line {line + 1}" if line is not None else ""
-        raise RecipeError(f"expected YAML, but {where} breaks its rules{place}; see `workbench demo` for a recipe that works") from None
+        raise RecipeError(
+            f"expected YAML, but {where} breaks its rules{place}; see `workbench demo` for a recipe that works"
+        ) from None
+    if _too_large(settings):
+        raise RecipeError(
+            f"expected at most {MAX_VALUES:,} values in {where}, got more by names that repeat each other (& and *); write them out"
+        )
     if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
-        raise RecipeError(f"expected settings such as 'batch_size: 16' in {where}, got {type(settings).__name__}; start with model, loss and data")
+        raise RecipeError(
+            f"expected settings such as 'batch_size: 16' in {where}, got {type(settings).__name__}; start with model, loss and data"
+        )
     return settings
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML that keeps every character."""
+
+
+def _represent_str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Unless it is escaped, a reader takes the control character NEL for the end of a line.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
+
+
+_Dumper.add_representer(str, _represent_str)
+
+
+def _too_large(value: object) -> bool:
+    """Whether a few lines of YAML stand for more values than anybody writes, or for themselves."""
+    waiting, seen = [value], 0
+    while waiting and seen <= MAX_VALUES:
+        seen += 1
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list | tuple | set):
+            waiting += item
+    return bool(waiting)
+
+
+def _brief(value: object) -> str:
+    """A value for a message, cut where it is long or deep."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, 120, 120
+    text = short.repr(value)
+    return text if len(text) <= 300 else f"{text[:299]}…"
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -302,7 +395,9 @@ def _sentences(error: ValidationError) -> list[str]:
         if isinstance(inner, RecipeError):
             problems += [text if text.startswith(where) else f"{where}: {text}" for text in inner.problems]
         elif item["type"] == "extra_forbidden":
-            known = {"data": DataSpec, "eval_data": DataSpec, "lora": Lora}.get(str(item["loc"][0]), Recipe).model_fields
+            known = {"data": DataSpec, "eval_data": DataSpec, "lora": Lora}.get(
+                str(item["loc"][0]), Recipe
+            ).model_fields
             hint = did_you_mean(str(item["loc"][-1]), known) or f"; known are {', '.join(known)}"
             problems.append(f"{where}: expected the name of a setting, got {item['loc'][-1]!r}{hint}")
         elif item["type"] == "missing":
@@ -311,7 +406,7 @@ def _sentences(error: ValidationError) -> list[str]:
             problems.append(f"{where}: {inner}" if where else str(inner))
         else:
             wanted = item["msg"].removeprefix("Input should be ").removeprefix("Input should have ")
-            problems.append(f"{where}: expected {wanted}, got {item['input']!r}; {_help(where)}")
+            problems.append(f"{where}: expected {wanted}, got {_brief(item['input'])}; {_help(where)}")
     return problems
 
 

@@ -66,6 +66,8 @@ def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str
         "save_strategy": "steps",
         "save_steps": steps_of(recipe.save_steps, total),
         "report_to": list(recipe.report_to) or "none",
+        # a tracker writes on this machine only, whatever its own default is
+        **({"trackio_space_id": None, "trackio_static_space_id": False} if "trackio" in recipe.report_to else {}),
         "disable_tqdm": True,
     }
 
@@ -74,6 +76,8 @@ def export_tables(train: Examples, evaluation: Examples | None, folder: Path | N
     """Write the exact rows of training and evaluation as Parquet, whole, under names that follow from their content.
 
     Args:
+        train: rows to train on.
+        evaluation: rows that are only scored, or None.
         folder: where to; None takes the folder of cached tables.
     """
     place = folder or files.home() / "tables"
@@ -114,8 +118,7 @@ def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
 
 def render(recipe: Recipe, *, rows: int, tables: tuple[Path, Path | None], model: str, device: str) -> str:
     """The script's text; see `script`."""
-    given = {key: value for key, value in arguments(recipe, rows=rows, device=device, bf16=False).items() if key != "report_to"}
-    given |= {"report_to": list(recipe.report_to) or "none"}
+    given = arguments(recipe, rows=rows, device=device, bf16=False)
     lora = (
         f"""
 from peft import LoraConfig
@@ -126,9 +129,17 @@ model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r={recipe.lora.r}, 
         else ""
     )
     limit = f"model.max_seq_length = {recipe.max_seq_length}\n" if recipe.max_seq_length else ""
-    source = f"\n{recipe.loss.innermost.source or recipe.loss.source}\n" if recipe.loss.innermost.source or recipe.loss.source else ""
+    source = (
+        f"\n{recipe.loss.innermost.source or recipe.loss.source}\n"
+        if recipe.loss.innermost.source or recipe.loss.source
+        else ""
+    )
     body = pprint.pformat(given, sort_dicts=False, width=100)
-    evaluation = f'evaluation = Dataset.from_parquet({str(tables[1])!r})  # rows kept out of training' if tables[1] else "# no rows were held out"
+    evaluation = (
+        f"evaluation = Dataset.from_parquet({str(tables[1])!r})  # rows kept out of training"
+        if tables[1]
+        else "# no rows were held out"
+    )
     return f'''"""Repeats the fine-tune {_comment(recipe.name or recipe.fingerprint)} with Sentence Transformers alone.
 
 Base model {_comment(recipe.model)}, loss {_comment(recipe.loss.name)}, data {_comment(recipe.data.source)} ({rows} rows), seed {recipe.seed}.
@@ -141,6 +152,7 @@ from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
+    util,
 )
 from sentence_transformers.sentence_transformer import losses
 from transformers import set_seed
@@ -165,14 +177,37 @@ def _loss_call(loss: Loss) -> str:
     """`losses.TripletLoss(model, triplet_margin=0.3)`, wrapped losses inside."""
     custom = loss.source is not None
     given = "".join(f", {key}={_value(loss, key, value)}" for key, value in loss.parameters.items())
-    extra = ", embedding_dimension=model.get_embedding_dimension()" if loss.name == "SoftmaxLoss" and "embedding_dimension" not in loss.parameters else ""
+    extra = (
+        ", embedding_dimension=model.get_embedding_dimension()"
+        if loss.name == "SoftmaxLoss" and "embedding_dimension" not in loss.parameters
+        else ""
+    )
     return f"{'' if custom else 'losses.'}{loss.name}(model{extra}{given})"
+
+
+# where the library keeps the functions that these losses name
+_FUNCTIONS = {
+    "TripletLoss": "losses.TripletDistanceMetric",
+    "ContrastiveLoss": "losses.SiameseDistanceMetric",
+    "OnlineContrastiveLoss": "losses.SiameseDistanceMetric",
+    "BatchAllTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
+    "BatchHardTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
+    "BatchHardSoftMarginTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
+    "BatchSemiHardTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
+}
 
 
 def _value(loss: Loss, key: str, value: object) -> str:
     if isinstance(value, Loss):
         return _loss_call(value)
-    return catalog.as_code(loss.name, key, value) if loss.source is None else repr(value)
+    parameter = None if loss.source else catalog.get(loss.name).parameter(key)
+    if parameter is not None and parameter.kind == "function":
+        if loss.name in _FUNCTIONS:
+            return f"{_FUNCTIONS[loss.name]}.{value}"
+        return f"util.{value}" if str(value).islower() else f"torch.nn.{value}()"
+    if parameter is not None and parameter.kind == "model" and not key.endswith("name_or_path"):
+        return f"SentenceTransformer({str(models.files(str(value)))!r})"
+    return repr(value)
 
 
 def _comment(text: str) -> str:

@@ -1,4 +1,7 @@
-"""From a name and plain values to the loss itself. The only part of the catalogue of losses that imports torch."""
+"""From a name and plain values to the loss itself, or to the code that makes it.
+
+`build` is the one function of the catalogue of losses that imports torch.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.catalog import loss_facts as facts
 from workbench.catalog import models
 from workbench.catalog.custom import run_source
+from workbench.catalog.introspect import owner_of
 from workbench.catalog.loss_info import LossInfo, Parameter
 from workbench.catalog.loss_values import checked, describe
 from workbench.catalog.registry import registered
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def build(name: str, parameters: Mapping[str, Any], model: SentenceTransformer, *, source: str | None = None) -> nn.Module:
+def build(
+    name: str, parameters: Mapping[str, Any], model: SentenceTransformer, *, source: str | None = None
+) -> nn.Module:
     """The loss, ready for a trainer. Imports torch and Sentence Transformers (about 9 s).
 
     Args:
@@ -36,23 +42,17 @@ def build(name: str, parameters: Mapping[str, Any], model: SentenceTransformer, 
     """
     if source is None and name in registered():
         source = registered()[name].source
-    loaded = {key: value for key, value in parameters.items() if hasattr(value, "encode") and not isinstance(value, str)}
-    problems, clean = checked(name, {**parameters, **dict.fromkeys(loaded, "a model in memory")}, source=source)
+    loaded = {key: value for key, value in parameters.items() if callable(getattr(value, "preprocess", None))}
+    problems, clean = checked(name, {**parameters, **dict.fromkeys(loaded, "a loaded model")}, source=source)
     if problems:
         raise RecipeError(problems)
     info = describe(name, source)
     cls = _class(info)
-    arguments = {
-        parameter.name: parameter.default if clean[parameter.name] is None else _argument(parameter, clean[parameter.name], cls, model)
-        for parameter in info.parameters
-        if parameter.name in clean and parameter.name not in loaded
-    }
-    # None is a value of its own where it is allowed, and only there does it get this far.
-    arguments |= {key: None for key, value in clean.items() if value is None}
-    arguments |= {key: value for key, value in clean.items() if info.parameter(key) is None}
+    given = {key: value for key, value in clean.items() if key not in loaded}
+    arguments = {key: _argument(info.parameter(key), value, cls, model) for key, value in given.items()}
     for key in facts.FROM_MODEL:
-        if info.parameter(key) is not None and key not in arguments:
-            arguments[key] = model.get_embedding_dimension()
+        if info.parameter(key) is not None:
+            arguments.setdefault(key, model.get_embedding_dimension())
     return _construct(info, cls, model, arguments | loaded)
 
 
@@ -70,43 +70,65 @@ def _construct(info: LossInfo, cls: type, model: SentenceTransformer, arguments:
 
     with warnings.catch_warnings():
         if info.deprecated:
-            # Whoever picked it has read in the catalogue that it is deprecated.
+            # Whoever picks it reads in the catalogue that it is deprecated.
             warnings.filterwarnings("ignore", message=re.escape(info.deprecated))
         try:
             loss = cls(model, **arguments)
         except (ValueError, AssertionError) as error:
             reason = str(error) or "it needs another kind of model, such as a Transformer"
-            raise RecipeError(f"loss: expected a model and settings that {info.name} takes, but: {reason}") from error
+            raise RecipeError(
+                f"loss: expected settings and a model that {info.name} takes, got a refusal: {reason}"
+            ) from error
     if not isinstance(loss, nn.Module):
-        raise RecipeError(f"loss: expected {info.name} to be a torch.nn.Module, got {type(loss).__name__}; derive it from torch.nn.Module")
+        got = type(loss).__name__
+        raise RecipeError(f"loss: expected {info.name} to be a torch.nn.Module, got a {got}; derive it from that")
     return loss
 
 
-def _argument(parameter: Parameter, value: Any, cls: type, model: SentenceTransformer) -> Any:
+def _argument(parameter: Parameter | None, value: Any, cls: type, model: SentenceTransformer) -> Any:
+    if parameter is None or value is None:
+        return value
     if parameter.kind == "function":
         return _function(parameter, value, cls)
     if parameter.kind == "loss":
         return build(value.name, value.parameters, model, source=getattr(value, "source", None))
+    if parameter.kind == "model" and parameter.name.endswith("name_or_path"):
+        return str(models.files(value))
     if parameter.kind == "model":
-        return str(models.files(value)) if parameter.name.endswith("name_or_path") else models.load(value, device=str(model.device))
+        return models.load(value, device=str(model.device))
     return tuple(value) if isinstance(parameter.default, tuple) else value
 
 
 def _function(parameter: Parameter, name: str, cls: type) -> Any:
-    """A function by name: of the loss's own modules, of a class there (enum members), of ST's util, or a torch module."""
+    """A function by name: from where the loss or a class beside it defines it, from ST's util, or a torch module."""
     from sentence_transformers import util
     from torch import nn
 
-    for module in dict.fromkeys(sys.modules.get(item.__module__) for item in cls.__mro__ if not item.__module__.startswith(("torch", "builtins"))):
-        scope = vars(module) if module else {}
-        owners = [item for item in scope.values() if isinstance(item, type) and name in vars(item)]
-        if name in scope or owners:
-            return _ready(scope[name] if name in scope else getattr(owners[0], name))
-    for place in (util, nn):
+    modules = [sys.modules[item.__module__] for item in cls.__mro__ if item.__module__ not in ("builtins", nn.__name__)]
+    owners = [item for module in modules for item in vars(module).values() if isinstance(item, type)]
+    for place in (*modules, *(owner for owner in owners if name in vars(owner)), util, nn):
         if hasattr(place, name):
-            return _ready(getattr(place, name))
-    raise RecipeError(f"loss.{parameter.name}: expected the name of a function, got {name!r}, which is nowhere to be found; {parameter.help or 'check the spelling'}")
+            found = getattr(place, name)
+            return found() if isinstance(found, type) else found
+    raise RecipeError(
+        f"loss.{parameter.name}: expected a function of {cls.__name__}'s module, of sentence_transformers.util or of "
+        f"torch.nn, got {name!r}; check the spelling"
+    )
 
 
-def _ready(found: Any) -> Any:
-    return found() if isinstance(found, type) else found
+def as_code(name: str, key: str, value: Any) -> str:
+    """A parameter of a library loss as an expression of a plain script.
+
+    The script needs the names torch, sentence_transformers, SentenceTransformer and losses. A wrapped loss is not
+    written here.
+    """
+    parameter = describe(name, None).parameter(key)
+    if parameter is None or value is None:
+        return repr(value)
+    if parameter.kind == "model" and not key.endswith("name_or_path"):
+        return f"SentenceTransformer({value!r})"
+    if parameter.kind != "function":
+        return repr(tuple(value) if isinstance(parameter.default, tuple) else value)
+    if owner := owner_of(parameter.choices):
+        return f"losses.{owner}.{value}"
+    return f"sentence_transformers.util.{value}" if value.endswith(("_sim", "_score")) else f"torch.nn.{value}()"

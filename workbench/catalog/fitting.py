@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from workbench.catalog import loss_facts as facts
-from workbench.catalog.loss_info import LossInfo, Shape
+from workbench.catalog.loss_info import LossInfo
 from workbench.catalog.registry import losses
 
-# What a column holds -> the kinds of label it can serve as. Nought and one are classes and scores too.
+# What a label column holds -> what it can serve as: nought and one are classes and scores too.
 _SERVES_AS = {
-    None: ("none", "any"),
-    "class": ("class", "any"),
-    "binary": ("binary", "class", "score", "any"),
-    "score": ("score", "any"),
-    "scores": ("scores", "any"),
-    "embedding": ("embedding", "any"),
+    "none": ("none",),
+    "class": ("class",),
+    "binary": ("binary", "class", "score"),
+    "score": ("score",),
+    "scores": ("scores",),
+    "embedding": ("embedding",),
 }
 _IN_WORDS = {
     "none": "no label",
@@ -37,41 +37,35 @@ def fits(info: LossInfo, texts: int, label: str | None, wrapped: LossInfo | None
     """
     if info.wraps and wrapped is not None:
         if info.name in facts.NO_CACHED_INSIDE and wrapped.cached and not wrapped.parameter("use_mini_batched_version"):
-            return f"{info.name} does not wrap {wrapped.name}, which caches gradients; use {wrapped.name.removeprefix('Cached')}."
+            plain = wrapped.name.removeprefix("Cached")
+            return f"{info.name} does not wrap {wrapped.name}, which caches gradients; use {plain}."
         return fits(wrapped, texts, label)
-    serves_as = _SERVES_AS[label]
-    enough = [shape for shape in info.shapes if _counts(shape, texts)]
-    if any(shape.label in serves_as for shape in enough):
+    held = label or "none"
+    counted = [shape for shape in info.shapes if shape.texts_min <= texts <= (shape.texts_max or texts)]
+    wanted = dict.fromkeys(shape.label for shape in counted)
+    if "any" in wanted or any(kind in wanted for kind in _SERVES_AS[held]):
         return None
-    takes = " or ".join(dict.fromkeys(f"{shape.columns} with {_IN_WORDS[shape.label]}" for shape in info.shapes))
-    table = f"{texts} text column{'' if texts == 1 else 's'} and {_IN_WORDS[label or 'none']}"
-    return f"{info.name} takes {takes}; this table has {table}: {_reason(info, enough, texts, label)}."
-
-
-def _counts(shape: Shape, texts: int) -> bool:
-    return shape.texts_min <= texts and (shape.texts_max is None or texts <= shape.texts_max)
-
-
-def _reason(info: LossInfo, enough: list[Shape], texts: int, label: str | None) -> str:
-    if enough:
-        wanted = " or ".join(dict.fromkeys(_IN_WORDS[shape.label] for shape in enough))
-        if wanted == _IN_WORDS["none"]:
-            return "the label would have no effect"
-        return f"it needs {wanted}" if label is None else f"the label should be {wanted}"
-    low = min(shape.texts_min for shape in info.shapes)
-    if texts < low:
-        return f"it needs {low - texts} more"
-    return "the text columns that are too many would be ignored or misread"
+    if not counted:
+        fewest = min(shape.texts_min for shape in info.shapes)
+        reason = f"it needs {fewest - texts} more" if texts < fewest else "it would ignore or misread some of them"
+    elif list(wanted) == ["none"]:
+        reason = "the label would have no effect"
+    else:
+        reason = f"it needs {' or '.join(_IN_WORDS[kind] for kind in wanted)}"
+    kinds = dict.fromkeys(shape.label for shape in info.shapes)
+    columns = {kind: " or ".join(shape.columns for shape in info.shapes if shape.label == kind) for kind in kinds}
+    takes = ", or ".join(f"{columns[kind]} with {_IN_WORDS[kind]}" for kind in kinds)
+    table = f"{texts} text column{'' if texts == 1 else 's'} and {_IN_WORDS[held]}"
+    return f"{info.name} takes {takes}; this table has {table}: {reason}."
 
 
 def fitting(texts: int, label: str | None) -> list[tuple[LossInfo, str | None]]:
     """All losses with the verdict of `fits`: those that suit the table first, in the order in which to try them."""
     order = {name: place for place, name in enumerate(facts.RECOMMENDED)}
-    # Your own losses, and those of a newer release, stand before wrappers and regularizers.
-    middle = order["MatryoshkaLoss"] - 0.5
+    order |= {name: place for place, name in enumerate(facts.LAST, len(order) + 1)}
 
-    def rank(item: tuple[LossInfo, str | None]) -> tuple[bool, bool, float, str]:
+    def rank(item: tuple[LossInfo, str | None]) -> tuple[bool, bool, int, str]:
         info, reason = item
-        return reason is not None, info.deprecated is not None, order.get(info.name, middle), info.name
+        return reason is not None, info.deprecated is not None, order.get(info.name, len(facts.RECOMMENDED)), info.name
 
     return sorted(((info, fits(info, texts, label)) for info in losses().values()), key=rank)

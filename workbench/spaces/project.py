@@ -10,6 +10,8 @@ import numpy as np
 from workbench.spaces.encode import Space
 from workbench.spaces.neighbours import nearest
 
+TRUST_UP_TO = 20_000  # it takes the distance of each text to each other
+
 
 @dataclass(frozen=True, eq=False)
 class Projection:
@@ -43,8 +45,16 @@ class Projection:
     @property
     def caption(self) -> str:
         """One line: what was drawn, how, and how far it can be trusted."""
-        how = f"UMAP {self.version}, {self.neighbours} neighbours, seed {self.seed}" if self.engine == "umap" else f"PCA ({self.why})"
-        trust = f"trustworthiness {self.trustworthiness:.3f}" if self.trustworthiness is not None else f"trustworthiness undefined: {self.why}"
+        how = (
+            f"UMAP {self.version}, {self.neighbours} neighbours, seed {self.seed}"
+            if self.engine == "umap"
+            else f"PCA ({self.why})"
+        )
+        trust = (
+            f"trustworthiness {self.trustworthiness:.3f}"
+            if self.trustworthiness is not None
+            else f"trustworthiness undefined: {self.why}"
+        )
         out = f", {self.left_out} left out (zero or not finite vectors)" if self.left_out else ""
         return f"{len(self.space):,} texts, {self.space.model}; {how}; {trust}{out}"
 
@@ -70,11 +80,15 @@ def project(space: Space, *, seed: int = 0, neighbours: int = 15, start: np.ndar
         xy[usable] = flat
         import sklearn
 
-        return Projection(space, xy, "pca", sklearn.__version__, seed, 0, None, f"{distinct} distinct usable vectors, UMAP needs 4")
+        return Projection(
+            space, xy, "pca", sklearn.__version__, seed, 0, None, f"{distinct} distinct usable vectors, UMAP needs 4"
+        )
     k = min(neighbours, len(unit) - 1)
     first = flat if start is None else np.asarray(start, dtype=np.float32)[usable]
+    first = np.where(np.isfinite(first), first, flat)  # a text may have had no place before
     xy[usable], version = _umap(unit, k, seed, first)
-    return Projection(space, xy, "umap", version, seed, k, _trust(unit, xy[usable], k), "" if len(unit) > 3 * k else "fewer than 3 neighbourhoods of texts")
+    trust, why = _trust(unit, xy[usable], k)
+    return Projection(space, xy, "umap", version, seed, k, trust, why)
 
 
 def pca(vectors: np.ndarray) -> np.ndarray:
@@ -86,7 +100,9 @@ def pca(vectors: np.ndarray) -> np.ndarray:
     axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :2]  # (d, 2)
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
     placed = centred @ (axes * np.where(signs == 0, 1, signs))
-    out[:, : placed.shape[1]] = placed / max(float(np.abs(placed).max()), 1e-12) * 10
+    spread = float(np.abs(placed).max())
+    if spread > 1e-6:  # less is rounding noise of vectors that are all alike
+        out[:, : placed.shape[1]] = placed / spread * 10
     return out
 
 
@@ -112,9 +128,12 @@ def _umap(unit: np.ndarray, k: int, seed: int, start: np.ndarray) -> tuple[np.nd
         return np.asarray(layout, dtype=np.float32), umap.__version__
 
 
-def _trust(unit: np.ndarray, xy: np.ndarray, k: int) -> float | None:
+def _trust(unit: np.ndarray, xy: np.ndarray, k: int) -> tuple[float | None, str]:
+    """(trustworthiness, "") or (None, why there is none)."""
     from sklearn.manifold import trustworthiness
 
-    if len(unit) <= 3 * k or len(unit) > 20_000:
-        return None
-    return float(trustworthiness(unit, xy, n_neighbors=k, metric="cosine"))
+    if len(unit) <= 3 * k:
+        return None, "fewer than 3 neighbourhoods of texts"
+    if len(unit) > TRUST_UP_TO:
+        return None, f"not measured above {TRUST_UP_TO:,} texts"
+    return float(trustworthiness(unit, xy, n_neighbors=k, metric="cosine")), ""

@@ -43,7 +43,9 @@ class Similarity:
             f"<tr><th style='text-align:left'>{n} {escape(text[:80])}</th>{''.join(_cell(value) for value in row)}</tr>"
             for n, (text, row) in enumerate(zip(self.texts, self.matrix, strict=True), 1)
         )
-        return f"<table><caption>Cosine similarity, {escape(self.model)}</caption><tr><th></th>{head}</tr>{rows}</table>"
+        return (
+            f"<table><caption>Cosine similarity, {escape(self.model)}</caption><tr><th></th>{head}</tr>{rows}</table>"
+        )
 
 
 def _cell(value: float) -> str:

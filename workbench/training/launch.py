@@ -67,7 +67,9 @@ class Run:
             RunError: there is none yet.
         """
         if not self.files.model.is_dir():
-            raise RunError(f"expected a finished model in {self.folder}, but the run is {self.state}; wait for it, or stop it to keep what it has learnt")
+            raise RunError(
+                f"expected a finished model in {self.folder}, but the run is {self.state}; wait for it, or stop it to keep what it has learnt"
+            )
         return self.files.model
 
     @property
@@ -114,7 +116,9 @@ class Run:
         if state == "failed":
             raise RunError(f"{self.status.reason}; the log is {self.files.log}")
         if state == "died":
-            raise RunError(f"expected the run in {self.folder} to end, but its process is gone (killed, or the machine went down); go on with resume(), the log is {self.files.log}")
+            raise RunError(
+                f"expected the run in {self.folder} to end, but its process is gone (killed, or the machine went down); go on with resume(), the log is {self.files.log}"
+            )
         return self
 
     def stop(self) -> Run:
@@ -131,13 +135,26 @@ class Run:
         """
         state = self.state
         if state in ("starting", "running"):
-            raise RunError(f"expected a run that has ended in {self.folder}, but it is {state} in process {self.status.pid}; stop it first")
+            raise RunError(
+                f"expected a run that has ended in {self.folder}, but it is {state} in process {self.status.pid}; stop it first"
+            )
         if state == "finished":
-            raise RunError(f"expected a run with steps left in {self.folder}, but it is finished; start a new run with more epochs")
+            raise RunError(
+                f"expected a run with steps left in {self.folder}, but it is finished; start a new run with more epochs"
+            )
         recipe = self.recipe
         _trusted(recipe, trust_code)
         self.files.stop.unlink(missing_ok=True)
-        records.write_status(self.files.status, Status(started=time.time(), updated=time.time(), attempt=self.status.attempt + 1, step=self.status.step, total_steps=self.status.total_steps))
+        records.write_status(
+            self.files.status,
+            Status(
+                started=time.time(),
+                updated=time.time(),
+                attempt=self.status.attempt + 1,
+                step=self.status.step,
+                total_steps=self.status.total_steps,
+            ),
+        )
         _start(self.files)
         return self
 
@@ -156,10 +173,14 @@ class Run:
             os.replace(beside, target)
         except OSError as error:
             beside.unlink(missing_ok=True)
-            raise RunError(f"expected to write {target}, but it cannot be written ({error.strerror}); choose another place") from None
+            raise RunError(
+                f"expected to write {target}, but it cannot be written ({error.strerror}); choose another place"
+            ) from None
         return target
 
-    def push_to_hub(self, repo_id: str, *, private: bool = True, token: str | None = None, endpoint: str | None = None) -> str:
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = True, token: str | None = None, endpoint: str | None = None
+    ) -> str:
         """Publish model, card and recipe on the Hub. Private unless told otherwise; nothing is ever published unasked.
 
         Args:
@@ -188,7 +209,9 @@ class Run:
                 api.upload_folder(repo_id=repo_id, folder_path=upload, commit_message="Model, card and recipe")
             except (HfHubHTTPError, HFValidationError, OSError) as error:
                 why = " ".join(str(error).split())[:200]
-                raise RunError(f"expected to publish {repo_id!r}, but the server refused or could not be reached ({why}); check the name, the token and the network") from None
+                raise RunError(
+                    f"expected to publish {repo_id!r}, but the server refused or could not be reached ({why}); check the name, the token and the network"
+                ) from None
         return str(address)
 
     def __repr__(self) -> str:
@@ -200,7 +223,9 @@ class Run:
         return f"<pre>{escape(repr(self))}</pre>"
 
 
-def train(recipe: Recipe, *, folder: str | Path | None = None, runs: str | Path = "runs", trust_code: bool = False) -> Run:
+def train(
+    recipe: Recipe, *, folder: str | Path | None = None, runs: str | Path = "runs", trust_code: bool = False
+) -> Run:
     """Start a fine-tune in a process of its own and return at once.
 
     Everything that can be known before is checked first, so that a mistake leaves no folder behind.
@@ -221,7 +246,13 @@ def train(recipe: Recipe, *, folder: str | Path | None = None, runs: str | Path 
     place = RunFolder(Path(folder or Path(runs) / _name(recipe)).expanduser().resolve())
     _free(place)
     _room(place, found.path)
-    about = {"fingerprint": data.fingerprint, "rows": len(data), "columns": data.roles, "evaluation_rows": None if evaluation is None else len(evaluation), "evaluation_fingerprint": None if evaluation is None else evaluation.fingerprint}
+    about = {
+        "fingerprint": data.fingerprint,
+        "rows": len(data),
+        "columns": data.roles,
+        "evaluation_rows": None if evaluation is None else len(evaluation),
+        "evaluation_fingerprint": None if evaluation is None else evaluation.fingerprint,
+    }
     beside = place.path.with_name(f".{place.path.name}.unfinished")
     try:
         place.path.parent.mkdir(parents=True, exist_ok=True)
@@ -239,7 +270,9 @@ def train(recipe: Recipe, *, folder: str | Path | None = None, runs: str | Path 
         os.replace(beside, place.path)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise RunError(f"expected to write the run folder {place.path}, but it cannot be written ({error.strerror}); choose another place with enough room") from None
+        raise RunError(
+            f"expected to write the run folder {place.path}, but it cannot be written ({error.strerror}); choose another place with enough room"
+        ) from None
     _start(place)
     return Run(place.path)
 
@@ -252,7 +285,9 @@ def attach(folder: str | Path) -> Run:
     """
     run = Run(folder)
     if not run.files.recipe.is_file():
-        raise RunError(f"expected a run folder, but {run.folder} holds no recipe.yaml; see runs() for the runs that there are")
+        raise RunError(
+            f"expected a run folder, but {run.folder} holds no recipe.yaml; see runs() for the runs that there are"
+        )
     return run
 
 
@@ -294,7 +329,14 @@ def read_recipe(path: str | Path) -> Recipe:
         from workbench.data.load import load
 
         try:
-            load(source, **{key: value for key, value in (data if isinstance(data, dict) else {}).items() if key in ("config", "split", "delimiter", "encoding")})
+            load(
+                source,
+                **{
+                    key: value
+                    for key, value in (data if isinstance(data, dict) else {}).items()
+                    if key in ("config", "split", "delimiter", "encoding")
+                },
+            )
         except (DataError, TypeError, ValueError) as error:
             problems.append(f"data: {error}")
     if problems:
@@ -304,15 +346,33 @@ def read_recipe(path: str | Path) -> Recipe:
 
 def _row(run: Run) -> dict[str, Any]:
     recipe, status, scores = run.recipe, run.status, run.scores
-    row = {"run": run.folder.name, "state": run.state, "step": status.step, "of": status.total_steps, "model": recipe.model, "loss": recipe.loss.name, "data": recipe.data.source, "started": datetime.fromtimestamp(status.started), "reason": status.reason}
+    row = {
+        "run": run.folder.name,
+        "state": run.state,
+        "step": status.step,
+        "of": status.total_steps,
+        "model": recipe.model,
+        "loss": recipe.loss.name,
+        "data": recipe.data.source,
+        "started": datetime.fromtimestamp(status.started),
+        "reason": status.reason,
+    }
     if scores:
         name = scores["after"]["primary"]
-        row |= {"score": name, "before": scores["before"]["scores"][name]["value"], "after": scores["after"]["scores"][name]["value"]}
+        row |= {
+            "score": name,
+            "before": scores["before"]["scores"][name]["value"],
+            "after": scores["after"]["scores"][name]["value"],
+        }
     return row
 
 
 def _name(recipe: Recipe) -> str:
-    parts = [datetime.now().strftime("%Y-%m-%d-%H%M%S"), recipe.name or f"{Path(recipe.data.source).stem}-{recipe.model.rpartition('/')[2]}", os.urandom(2).hex()]
+    parts = [
+        datetime.now().strftime("%Y-%m-%d-%H%M%S"),
+        recipe.name or f"{Path(recipe.data.source).stem}-{recipe.model.rpartition('/')[2]}",
+        os.urandom(2).hex(),
+    ]
     return safe_name("-".join(parts))
 
 
@@ -321,7 +381,9 @@ def _trusted(recipe: Recipe, trust_code: bool) -> None:
     if source is None or losses.is_trusted(source):
         return
     if not trust_code:
-        raise RecipeError(f"loss: the recipe brings Python code for {recipe.loss.innermost.name}, which is not run unasked; read it, then say trust_code=True (on the command line --trust-code)")
+        raise RecipeError(
+            f"loss: the recipe brings Python code for {recipe.loss.innermost.name}, which is not run unasked; read it, then say trust_code=True (on the command line --trust-code)"
+        )
     losses.trust(source)
 
 
@@ -330,7 +392,9 @@ def _free(place: RunFolder) -> None:
         return
     if place.recipe.exists():
         run = Run(place.path)
-        what = f"a run that is {run.state}" + (f" in process {run.status.pid}" if run.state in ("starting", "running") else "")
+        what = f"a run that is {run.state}" + (
+            f" in process {run.status.pid}" if run.state in ("starting", "running") else ""
+        )
         raise RunError(f"expected a new folder, but {place.path} holds {what}; choose another, or resume that run")
     if not place.path.is_dir() or any(place.path.iterdir()):
         raise RunError(f"expected a new or empty folder, but {place.path} holds other files; choose another")
@@ -338,10 +402,16 @@ def _free(place: RunFolder) -> None:
 
 def _room(place: RunFolder, weights: Path) -> None:
     here = next(path for path in [place.path, *place.path.parents] if path.exists())
+    if not os.access(here, os.W_OK):
+        raise RunError(
+            f"expected to write the run folder {place.path}, but {here} cannot be written; choose another place"
+        )
     need = ROOM_FOR * sum(path.stat().st_size for path in weights.rglob("*.safetensors"))
     have = shutil.disk_usage(here).free
     if have < need:
-        raise RunError(f"expected {need / 2**20:,.0f} MB of free disk for checkpoints and model, got {have / 2**20:,.0f} MB in {here}; free some space or choose another place")
+        raise RunError(
+            f"expected {need / 2**20:,.0f} MB of free disk for checkpoints and model, got {have / 2**20:,.0f} MB in {here}; free some space or choose another place"
+        )
 
 
 def _start(place: RunFolder) -> None:

@@ -57,7 +57,14 @@ class Totals:
 class Recorder(TrainerCallback):
     """Writes events and status, obeys the stop file, marks checkpoints as complete."""
 
-    def __init__(self, folder: RunFolder, recipe: Recipe, events: EventWriter, status: Status, score: Callable[[], Mapping[str, Any]] | None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        recipe: Recipe,
+        events: EventWriter,
+        status: Status,
+        score: Callable[[], Mapping[str, Any]] | None,
+    ) -> None:
         self.folder, self.recipe, self.events, self.status, self.score = folder, recipe, events, status, score
         self.window, self.totals = Window(), Totals()
         self.grad_norm: float | None = None
@@ -67,7 +74,10 @@ class Recorder(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Turn shares into steps, and take up what the checkpoint knew."""
-        self.every = {"logging": steps_of(self.recipe.logging_steps, state.max_steps), "eval": steps_of(self.recipe.eval_steps, state.max_steps)}
+        self.every = {
+            "logging": steps_of(self.recipe.logging_steps, state.max_steps),
+            "eval": steps_of(self.recipe.eval_steps, state.max_steps),
+        }
         checkpoint = self.folder.checkpoints / f"checkpoint-{state.global_step}" / CHECKPOINT_STATE
         if state.global_step and checkpoint.is_file():
             kept = json.loads(checkpoint.read_text(encoding="utf-8"))
@@ -99,12 +109,14 @@ class Recorder(TrainerCallback):
             self.stopped = not last
             control.should_training_stop = True
             control.should_save = True
-        self._say(state, phase="training", force=last)
+        self._say(state, phase="training", force=last or self.stopped)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint counts once this mark is in it; only then the one before is removed."""
         checkpoint = self.folder.checkpoints / f"checkpoint-{state.global_step}"
-        replace_text(checkpoint / CHECKPOINT_STATE, json.dumps({"window": vars(self.window), "totals": vars(self.totals)}))
+        replace_text(
+            checkpoint / CHECKPOINT_STATE, json.dumps({"window": vars(self.window), "totals": vars(self.totals)})
+        )
         self.events.write("checkpoint", step=state.global_step)
         for older in self.folder.checkpoints.glob("checkpoint-*"):
             if step_of(older) != state.global_step:
@@ -140,7 +152,13 @@ class Recorder(TrainerCallback):
         done = max(self.totals.seconds + self.window.seconds, 1e-9)
         left = (state.max_steps - state.global_step) * done / state.global_step if state.global_step else None
         self.status = self.status.changed(
-            said="running", phase=phase, step=state.global_step, total_steps=state.max_steps, epoch=round(state.epoch or 0.0, 4), left_s=left, updated=now
+            said="running",
+            phase=phase,
+            step=state.global_step,
+            total_steps=state.max_steps,
+            epoch=round(state.epoch or 0.0, 4),
+            left_s=left,
+            updated=now,
         )
         write_status(self.folder.status, self.status)
 
@@ -154,7 +172,9 @@ class RunTrainer(SentenceTransformerTrainer):
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """The library's loss; its value is looked at before it does harm."""
         features, _ = self.collect_features(inputs)
         masks = [part["attention_mask"] for part in features if "attention_mask" in part]  # each (rows, width)
@@ -164,9 +184,18 @@ class RunTrainer(SentenceTransformerTrainer):
         if not math.isfinite(value):
             step = self.state.global_step + 1
             self.recorder.events.write("nonfinite", step=step, what="loss", value=str(value), count=1)
-            raise NotFinite(f"expected a finite loss, got {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or look at the texts of that batch")
-        line = catalog.reference(self.recipe.loss.name, self.recipe.loss.parameters, rows, len(features), normalized=self._normalized)
-        self.recorder.batch(value, line[0] if line else None, sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks))
+            raise NotFinite(
+                f"expected a finite loss, got {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or look at the texts of that batch"
+            )
+        line = catalog.reference(
+            self.recipe.loss.name, self.recipe.loss.parameters, rows, len(features), normalized=self._normalized
+        )
+        self.recorder.batch(
+            value,
+            line[0] if line else None,
+            sum(int(mask.sum()) for mask in masks),
+            sum(mask.numel() for mask in masks),
+        )
         return (loss, {}) if return_outputs else loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -179,7 +208,9 @@ class RunTrainer(SentenceTransformerTrainer):
         else:
             step = self.state.global_step + 1
             self.recorder.events.write("nonfinite", step=step, what="gradient", value=str(value), count=1)
-            raise NotFinite(f"expected a finite gradient, got norm {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or the scale of the loss")
+            raise NotFinite(
+                f"expected a finite gradient, got norm {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or the scale of the loss"
+            )
         return norm
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -188,9 +219,12 @@ class RunTrainer(SentenceTransformerTrainer):
         torch.save(self.args, Path(output_dir or self.args.output_dir) / "training_args.bin")
 
 
-def build(recipe: Recipe, folder: RunFolder, model: SentenceTransformer, data: Dataset, device: str, recorder: Recorder) -> RunTrainer:
+def build(
+    recipe: Recipe, folder: RunFolder, model: SentenceTransformer, data: Dataset, device: str, recorder: Recorder
+) -> RunTrainer:
     """Model, loss, data and settings put together."""
     model.model_card_data.generate_widget_examples = False
+    model.model_card_data.widget = [{"text": ""}]  # else the library picks rows of the data for its widget
     model.model_card_data.local_files_only = True
     return RunTrainer(
         recorder=recorder,
@@ -198,7 +232,10 @@ def build(recipe: Recipe, folder: RunFolder, model: SentenceTransformer, data: D
         normalized=any(type(module).__name__ == "Normalize" for module in model),
         model=model,
         args=SentenceTransformerTrainingArguments(
-            output_dir=str(folder.checkpoints), **arguments(recipe, rows=len(data), device=device, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported())
+            output_dir=str(folder.checkpoints),
+            **arguments(
+                recipe, rows=len(data), device=device, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+            ),
         ),
         train_dataset=data,
         loss=catalog.build(recipe.loss.name, recipe.loss.parameters, model, source=recipe.loss.source),

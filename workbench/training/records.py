@@ -72,7 +72,9 @@ def read_status(path: Path) -> Status:
     except FileNotFoundError:
         return Status()
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise RunError(f"expected the status of a run in {path}, got something else ({error.__class__.__name__}); is this a run folder?") from None
+        raise RunError(
+            f"expected the status of a run in {path}, got something else ({error.__class__.__name__}); is this a run folder?"
+        ) from None
     if status.said not in get_args(State):
         raise RunError(f"expected a state in {path}, got {status.said!r}; is this a run folder?")
     return status
@@ -110,15 +112,19 @@ class EventWriter:
     """Appends events to a file, each one whole line in one write."""
 
     def __init__(self, path: Path) -> None:
+        before = path.read_bytes() if path.exists() else b""
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        if before and not before.endswith(b"\n"):
+            # a worker was killed while it wrote: its last line must not swallow the next one
+            os.write(self._handle, b"\n")
 
     def write(self, kind: str, **values: Any) -> None:
         """Append one event. Numbers that are not finite are written as null and named in `undefined`."""
         event: dict[str, Any] = {"kind": kind, "time": round(time.time(), 3), **values}
         odd = {key: str(value) for key, value in event.items() if isinstance(value, float) and not math.isfinite(value)}
         if odd:
-            event |= dict.fromkeys(odd) | {"undefined": odd}
-        os.write(self._handle, (json.dumps(event, ensure_ascii=False) + "\n").encode())
+            event |= {"undefined": odd}
+        os.write(self._handle, (json.dumps(clean(event), ensure_ascii=False, allow_nan=False) + "\n").encode())
 
     def close(self) -> None:
         """Close the file."""
@@ -126,9 +132,13 @@ class EventWriter:
 
 
 def read_events(path: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """Events from byte `start` on, and the place to go on from. An unfinished last line waits for the next call."""
+    """Events from byte `start` on, and the place to go on from. An unfinished last line waits for the next call.
+
+    After `rewind` the file is shorter; a place beyond its end begins again with the first event.
+    """
     try:
         with path.open("rb") as file:
+            start = 0 if start > file.seek(0, os.SEEK_END) else start
             file.seek(start)
             raw = file.read()
     except FileNotFoundError:
@@ -150,7 +160,11 @@ def _parsed(raw: bytes) -> Iterator[dict[str, Any]]:
 def rewind(path: Path, step: int) -> None:
     """Forget what was recorded after `step`: a resumed run does and records it again."""
     events, _ = read_events(path)
-    kept = [event for event in events if event.get("step", 0) <= step and not (event["kind"] == "scores" and event.get("final"))]
+    kept = [
+        event
+        for event in events
+        if event.get("step", 0) <= step and not (event["kind"] == "scores" and event.get("final"))
+    ]
     files.replace_text(path, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import shutil
 import sys
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ import filelock
 import psutil
 
 from workbench import files
-from workbench.catalog import losses, models
-from workbench.data.examples import Examples
+from workbench.catalog import models
 from workbench.data.prepare import prepare
 from workbench.errors import MissingPackage, RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.spaces.evaluate import Evaluation, compare, evaluate
 from workbench.training.folder import RunFolder
 from workbench.training.records import EventWriter, Status, clean, read_status, rewind, write_status
+
+# how Python, safetensors and torch's own writer say that nothing more fits
+FULL_DISK = ("No space left", "StorageFull", "inline_container", "PytorchStreamWriter")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _work(folder: RunFolder) -> int:
     before = read_status(folder.status)
     process = psutil.Process()
-    status = before.changed(said="starting", phase="loading libraries", pid=process.pid, born=process.create_time(), updated=time.time(), reason="")
+    status = before.changed(
+        said="starting",
+        phase="loading libraries",
+        pid=process.pid,
+        born=process.create_time(),
+        updated=time.time(),
+        reason="",
+    )
     write_status(folder.status, status)
     events: EventWriter | None = None
     try:
@@ -56,7 +65,9 @@ def _work(folder: RunFolder) -> int:
         events = EventWriter(folder.events)
         session = Session(folder, events, status, checkpoint)
         reason = session.run()
-        events.write("stopped" if reason else "finished", step=session.status.step, reason=reason, attempt=status.attempt)
+        events.write(
+            "stopped" if reason else "finished", step=session.status.step, reason=reason, attempt=status.attempt
+        )
         _end(folder, session.status, "stopped" if reason else "finished", reason)
         return 0
     except Exception as error:  # the outermost frame of the worker: what went wrong is told where people look
@@ -79,10 +90,12 @@ def _end(folder: RunFolder, status: Status, said: Any, reason: str) -> None:
 def _sentence(error: Exception) -> str:
     if isinstance(error, WorkbenchError):
         return str(error)
-    if isinstance(error, OSError) and error.errno == 28 or "No space left" in str(error):
+    if getattr(error, "errno", None) == errno.ENOSPC or any(words in str(error) for words in FULL_DISK):
         return "expected room for a checkpoint, but the disk is full; free some space and resume the run"
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-        return "the batch does not fit into memory; resume with a smaller batch_size or max_seq_length, or a cached loss"
+        return (
+            "the batch does not fit into memory; resume with a smaller batch_size or max_seq_length, or a cached loss"
+        )
     return f"{error.__class__.__name__}: {' '.join(str(error).split())[:300]} (the log has the whole story)"
 
 
@@ -110,7 +123,9 @@ class Session:
         began = time.time()
         self._say("loading libraries")
         from transformers import set_seed
+        from transformers.utils import logging as library_log
 
+        library_log.disable_progress_bar()
         from workbench.training import loop
 
         device, label = _device(self.recipe.device)
@@ -118,10 +133,21 @@ class Session:
         self._say("loading the model", device=label)
         model = self._model(device)
         before = self._before(model)
-        recorder = loop.Recorder(self.folder, self.recipe, self.events, self.status, (lambda: self._scores(model)) if self.evaluation else None)
+        recorder = loop.Recorder(
+            self.folder,
+            self.recipe,
+            self.events,
+            self.status,
+            (lambda: self._scores(model)) if self.evaluation else None,
+        )
         set_seed(self.recipe.seed)
         trainer = loop.build(self.recipe, self.folder, model, self.train.to_training(), device, recorder)
-        self.events.write("started", attempt=self.status.attempt, device=label, step=0 if self.checkpoint is None else int(self.checkpoint.name.rpartition("-")[2]))
+        self.events.write(
+            "started",
+            attempt=self.status.attempt,
+            device=label,
+            step=0 if self.checkpoint is None else int(self.checkpoint.name.rpartition("-")[2]),
+        )
         reason = ""
         try:
             trainer.train(resume_from_checkpoint=str(self.checkpoint) if self.checkpoint else None)
@@ -140,7 +166,9 @@ class Session:
             return
         kept = json.loads(self.folder.data.read_text(encoding="utf-8"))
         if kept["fingerprint"] != self.train.fingerprint:
-            raise RunError(f"expected the {kept['rows']} training rows that this run began with (fingerprint {kept['fingerprint'][:12]}), got others from {self.recipe.data.source}; put the old file back, or start a new run")
+            raise RunError(
+                f"expected the {kept['rows']} training rows that this run began with (fingerprint {kept['fingerprint'][:12]}), got others from {self.recipe.data.source}; put the old file back, or start a new run"
+            )
 
     def _model(self, device: str) -> Any:
         model = models.load(self.recipe.model, device=device, revision=self.recipe.revision)
@@ -155,7 +183,11 @@ class Session:
         if self.evaluation is None:
             return None
         self._say("scoring the base model")
-        base = models.load(self.recipe.model, device=str(model.device), revision=self.recipe.revision) if self.checkpoint or self.recipe.lora else model
+        base = (
+            models.load(self.recipe.model, device=str(model.device), revision=self.recipe.revision)
+            if self.checkpoint or self.recipe.lora
+            else model
+        )
         base.max_seq_length = model.max_seq_length
         result = self._evaluate(base, 1000)
         if self.checkpoint is None:
@@ -168,20 +200,34 @@ class Session:
         self._say("scoring the tuned model")
         after = self._evaluate(model, 1000)
         self.events.write("scores", step=final_step, scores=_values(after), final=True)
-        scores = {"before": before.to_json(), "after": after.to_json(), "change": compare(before, after).to_json(), "data": self.evaluation.name, "seed": 0}
+        scores = {
+            "before": before.to_json(),
+            "after": after.to_json(),
+            "change": compare(before, after).to_json(),
+            "data": self.evaluation.name,
+            "seed": 0,
+        }
         files.replace_text(self.folder.scores, json.dumps(clean(scores), indent=1, ensure_ascii=False))
         return scores
 
     def _evaluate(self, model: Any, resamples: int) -> Evaluation:
         assert self.evaluation is not None
-        return evaluate(model, self.evaluation, prompts=self.recipe.prompts, batch_size=self.recipe.eval_batch_size, resamples=resamples)
+        return evaluate(
+            model,
+            self.evaluation,
+            prompts=self.recipe.prompts,
+            batch_size=self.recipe.eval_batch_size,
+            resamples=resamples,
+        )
 
     def _scores(self, model: Any) -> dict[str, float | None]:
         values = _values(self._evaluate(model, 0))
         model.train()
         return values
 
-    def _save(self, model: Any, trainer: Any, recorder: Any, scores: dict[str, Any], device: str, seconds: float, reason: str) -> None:
+    def _save(
+        self, model: Any, trainer: Any, recorder: Any, scores: dict[str, Any], device: str, seconds: float, reason: str
+    ) -> None:
         from workbench.cards import write
         from workbench.training import loop
 
@@ -228,7 +274,15 @@ def add_lora(model: Any, recipe: Recipe) -> None:
     lora = recipe.lora
     assert lora is not None
     modules = list(lora.target_modules) if lora.target_modules else None
-    model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=modules))
+    model.add_adapter(
+        LoraConfig(
+            task_type="FEATURE_EXTRACTION",
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=modules,
+        )
+    )
 
 
 def merge_lora(model: Any) -> None:
@@ -256,7 +310,9 @@ def _device(wanted: str) -> tuple[str, str]:
     have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     chosen = next(name for name in ("cuda", "mps", "cpu") if have[name]) if wanted == "auto" else wanted
     if not have[chosen]:
-        raise RecipeError(f"device: expected a device of this machine, got {chosen!r}; here are {', '.join(name for name, is_here in have.items() if is_here)}")
+        raise RecipeError(
+            f"device: expected a device of this machine, got {chosen!r}; here are {', '.join(name for name, is_here in have.items() if is_here)}"
+        )
     if chosen == "cuda":
         return "cuda", f"cuda ({torch.cuda.get_device_name()})"
     return chosen, f"{chosen} ({torch.get_num_threads()} threads)" if chosen == "cpu" else chosen

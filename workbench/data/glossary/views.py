@@ -36,15 +36,15 @@ class Concept:
 
     @property
     def split(self) -> str:
-        """train or test."""
+        """Either train or test."""
         return "test" if self.position in TEST_POSITIONS else "train"
 
     @property
     def sentences(self) -> list[str]:
-        """The sentences of the passage; one of fewer than 4 words is joined to the one before."""
+        """The sentences of the passage; one of fewer than 4 words is joined to the one before, the first to the next."""
         joined: list[str] = []
         for part in SENTENCE_END.split(self.passage):
-            if joined and len(part.split()) < 4:
+            if joined and min(len(part.split()), len(joined[-1].split())) < 4:
                 joined[-1] += " " + part
             else:
                 joined.append(part)
@@ -73,7 +73,10 @@ def _triplets(part: list[Concept]) -> Table:
     for place, concept in enumerate(part):
         near = _others(part, place, same_topic=True)
         far = _others(part, place, same_topic=False)
-        rows += [(concept.passage, concept.term, other.term) for other in (near[0], far[0], near[len(near) // 2], far[len(far) // 2])]
+        rows += [
+            (concept.passage, concept.term, other.term)
+            for other in (near[0], far[0], near[len(near) // 2], far[len(far) // 2])
+        ]
     return _table(rows, {"passage": "anchor", "term": "positive", "other_term": "negative"})
 
 
@@ -96,7 +99,11 @@ def _graded(part: list[Concept]) -> Table:
         first, second, third = concept.definitions[:3]
         near, far = _others(part, place, same_topic=True), _others(part, place, same_topic=False)
         rows += [(first, second, 1.0), (first, near[0].definitions[1], SAME_TOPIC), (first, far[0].definitions[1], 0.0)]
-        rows += [(second, third, 1.0), (second, near[len(near) // 2].definitions[2], SAME_TOPIC), (second, far[len(far) // 2].definitions[2], 0.0)]
+        rows += [
+            (second, third, 1.0),
+            (second, near[len(near) // 2].definitions[2], SAME_TOPIC),
+            (second, far[len(far) // 2].definitions[2], 0.0),
+        ]
     return _table(rows, {"text_a": "anchor", "text_b": "positive", "score": "score"})
 
 
@@ -106,7 +113,13 @@ def _labelled(part: list[Concept]) -> Table:
     return _table(rows, {"text": "anchor", "topic": "label"})
 
 
-_BUILD: dict[str, Callable[[list[Concept]], Table]] = {"triplets": _triplets, "qa": _qa, "sentences": _sentences, "graded": _graded, "labelled": _labelled}
+_BUILD: dict[str, Callable[[list[Concept]], Table]] = {
+    "triplets": _triplets,
+    "qa": _qa,
+    "sentences": _sentences,
+    "graded": _graded,
+    "labelled": _labelled,
+}
 VIEWS: dict[str, str] = {name: (build.__doc__ or "").strip() for name, build in _BUILD.items()}
 
 
@@ -124,7 +137,9 @@ def rows(view: str, split: str) -> Table:
         DataError: unknown view or split.
     """
     if view not in _BUILD:
-        raise DataError(f"expected one of glossary/{', glossary/'.join(_BUILD)}, got glossary/{view}{did_you_mean(view, _BUILD)}")
+        raise DataError(
+            f"expected one of glossary/{', glossary/'.join(_BUILD)}, got glossary/{view}{did_you_mean(view, _BUILD)}"
+        )
     if split not in ("train", "test"):
         raise DataError(f"expected the split train or test of glossary/{view}, got {split!r}")
     return _BUILD[view]([concept for concept in concepts() if concept.split == split])
@@ -142,5 +157,7 @@ def _others(part: list[Concept], place: int, *, same_topic: bool) -> list[Concep
     return found[shift:] + found[:shift]
 
 
-def _table(rows: list[tuple[str, str]] | list[tuple[str, str, str]] | list[tuple[str, str, float]], roles: dict[str, str]) -> Table:
+def _table(
+    rows: list[tuple[str, str]] | list[tuple[str, str, str]] | list[tuple[str, str, float]], roles: dict[str, str]
+) -> Table:
     return {name: [row[place] for row in rows] for place, name in enumerate(roles)}, roles

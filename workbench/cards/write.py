@@ -1,0 +1,328 @@
+"""The model card of a run: Sentence Transformers' own card, with the truth put in where it is wrong or missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.cards.script import render
+from workbench.data.tokens import ColumnStats, TokenStats, token_stats
+from workbench.recipe import Recipe
+
+if TYPE_CHECKING:
+    from workbench.data.examples import Examples
+
+TASKS = {
+    "triplets": "Triplet",
+    "retrieval": "Information Retrieval",
+    "graded": "Semantic Similarity",
+    "labels": "Label Neighbourhood",
+}
+CELL = 300
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run knows of itself at its end.
+
+    Attributes:
+        recipe: what was asked for.
+        train, evaluation: the tables.
+        events: the run's events.jsonl.
+        scores: evaluation before and after as plain values; empty without evaluation rows.
+        device: where it computed, in words.
+        seconds: time in training steps; wall_seconds: time of the last attempt from start to end.
+        steps, planned_steps: optimizer steps done and planned.
+        tokens, padded_tokens: real tokens, and tokens with padding.
+        memory_mb: of the worker process at the end (CUDA: peak allocated on the device).
+        trainable, total: numbers of weights.
+        stopped: why it ended early, empty otherwise.
+        attempt: 1, and one more for each resume.
+    """
+
+    recipe: Recipe
+    train: Examples
+    evaluation: Examples | None
+    events: Path
+    scores: Mapping[str, Any]
+    device: str
+    seconds: float
+    wall_seconds: float
+    steps: int
+    planned_steps: int
+    tokens: int
+    padded_tokens: int
+    memory_mb: int
+    trainable: int
+    total: int
+    stopped: str
+    attempt: int
+
+
+def card(model: Any, trainer: Any, facts: RunFacts) -> str:
+    """The card as Markdown.
+
+    Args:
+        model: the tuned SentenceTransformer, as the trainer left it.
+        trainer: the trainer, for the hyperparameters that it really used.
+        facts: what the run knows of itself.
+
+    Returns:
+        Markdown with front matter that huggingface_hub reads and that holds no NaN.
+    """
+    data = model.model_card_data
+    data.set_base_model(facts.recipe.model) if "/" in facts.recipe.model and not Path(
+        facts.recipe.model
+    ).exists() else None
+    data.base_model = data.base_model or _plain(facts.recipe.model)
+    data.train_datasets = [_dataset(facts.train, facts.recipe, trainer, data.train_datasets)]
+    data.eval_datasets = (
+        [_dataset(facts.evaluation, facts.recipe, trainer, data.train_datasets)] if facts.evaluation is not None else []
+    )
+    data.training_logs = _logs(facts)
+    data.eval_results_dict = _results(facts)
+    data.widget = []
+    with _EscapedExamples(data):
+        text = _rendered(model)
+    return _with_truth(text, facts)
+
+
+def _rendered(model: Any) -> str:
+    from sentence_transformers.base.model_card import generate_model_card
+
+    return str(generate_model_card(model))
+
+
+class _EscapedExamples:
+    """The library renders sample rows anew without escaping them; here they are rendered once, escaped."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __enter__(self) -> None:
+        self.data._render_examples_table = lambda info, counter=0: (info["examples_table"], counter)
+
+    def __exit__(self, *exc: object) -> None:
+        del self.data._render_examples_table
+
+
+def _dataset(part: Examples, recipe: Recipe, trainer: Any, known: list[dict[str, Any]]) -> dict[str, Any]:
+    """One entry of the card's data sets, with statistics over all rows before truncation."""
+    rows = part.to_training()
+    columns = rows.column_names
+    stats = token_stats(part, recipe.model)
+    renamed = dict(
+        zip(
+            columns, [stats.columns[name] for name in [*part.texts, *([part.label] if part.label else [])]], strict=True
+        )
+    )
+    loss = dict((known or [{}])[0].get("loss") or {"fullname": recipe.loss.name})
+    head = rows[:3]
+    return {
+        "name": _plain(part.name),
+        "size": len(rows),
+        "columns": [f"<code>{name}</code>" for name in columns],
+        "stats": {},
+        "stats_table": _indent(
+            _table(
+                ["", *columns],
+                [
+                    ["type", *[renamed[name].type for name in columns]],
+                    ["details", *[_details(renamed[name], stats) for name in columns]],
+                ],
+            )
+        ),
+        "examples": head,
+        "_example_columns": columns,
+        "examples_table": _indent(
+            _table(columns, [[_cell(head[name][row]) for name in columns] for row in range(min(3, len(rows)))])
+        ),
+        "loss": loss,
+    }
+
+
+def _details(column: ColumnStats, stats: TokenStats) -> str:
+    if column.type in ("string", "text"):
+        parts = [
+            f"min: {column.min} tokens",
+            f"mean: {_number(column.mean)} tokens",
+            f"median: {_number(column.median)} tokens",
+            f"p95: {_number(column.p95)} tokens",
+            f"max: {column.max} tokens",
+        ]
+        if column.truncated_share is not None:
+            parts.append(f"over the limit of {stats.max_seq_length} tokens: {column.truncated_share:.2%}")
+        parts += [f"empty: {column.empty}", f"duplicates: {column.duplicates}"]
+    elif getattr(column, "shares", None):
+        parts = [f"{escape(str(name))}: {share:.2%}" for name, share in column.shares.items()]
+    else:
+        parts = [f"min: {_number(column.min)}", f"mean: {_number(column.mean)}", f"max: {_number(column.max)}"]
+    return "<ul><li>" + "</li><li>".join(part.replace("|", "\\|").replace("\n", " ") for part in parts) + "</li></ul>"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _logs(facts: RunFacts) -> list[dict[str, Any]]:
+    """Rows of the training log from the run's own events, so that nothing before a resume is missing."""
+    rows: dict[int, dict[str, Any]] = {}
+    primary = facts.scores.get("after", {}).get("primary")
+    for line in facts.events.read_text(encoding="utf-8").splitlines():
+        event = json.loads(line)
+        if event["kind"] not in ("step", "scores"):
+            continue
+        row = rows.setdefault(
+            event["step"], {"Epoch": round(event.get("epoch") or facts.recipe.epochs, 4), "Step": event["step"]}
+        )
+        if event["kind"] == "step" and event.get("loss") is not None:
+            row["Training Loss"] = round(event["loss"], 4)
+        if event["kind"] == "scores" and primary and event["scores"].get(primary) is not None:
+            row[primary] = round(event["scores"][primary], 4)
+    return [row for _, row in sorted(rows.items()) if len(row) > 2]
+
+
+class _Result:
+    """Stands where the library expects an evaluator; what it says is all that the card needs of one."""
+
+    def __init__(self, description: str, name: str, primary: str) -> None:
+        self.description, self.name, self.primary_metric = description, name, primary
+
+
+def _results(facts: RunFacts) -> dict[Any, dict[str, float]]:
+    if not facts.scores:
+        return {}
+    after = facts.scores["after"]
+    finite = {name: round(score["value"], 4) for name, score in after["scores"].items() if score["value"] is not None}
+    return {_Result(TASKS[after["task"]], _plain(facts.scores["data"]), after["primary"]): finite} if finite else {}
+
+
+def _with_truth(text: str, facts: RunFacts) -> str:
+    """Mend what the library's template says wrongly, and add what it does not say."""
+    text = re.sub(
+        r"\* Approximate statistics based on the first [\d,]+ samples:",
+        lambda _: "* Statistics over all rows, in tokens before truncation, special tokens included:",
+        text,
+    )
+    text = re.sub(
+        r"\* Evaluated with <code>[^<]*_Result</code>",
+        lambda _: f"* {_plain(facts.scores['after']['note'])}, bootstrap of 1,000 resamples, seed 0",
+        text,
+    )
+    place = text.find("### Framework Versions")
+    if place < 0:
+        place = len(text)
+    return text[:place] + _run_section(facts) + _before_after(facts) + _script_section(facts) + text[place:]
+
+
+def _run_section(facts: RunFacts) -> str:
+    recipe, padding = facts.recipe, 1 - facts.tokens / facts.padded_tokens if facts.padded_tokens else None
+    batch = recipe.batch_size * recipe.gradient_accumulation_steps
+    lines = {
+        "Ended": f"stopped early at step {facts.steps} of {facts.planned_steps}: {facts.stopped}"
+        if facts.stopped
+        else f"finished {facts.steps} of {facts.planned_steps} steps",
+        "Attempts": f"{facts.attempt} ({facts.attempt - 1} resumed)",
+        "Hardware": f"{facts.device}, {platform.machine()}, {platform.system()}",
+        "Time": f"{facts.seconds:.0f} s in training steps, {facts.wall_seconds:.0f} s from start to end of the last attempt",
+        "Memory": f"{facts.memory_mb:,} MB ({'peak allocated on the device' if facts.device.startswith('cuda') else 'resident memory of the training process at its end'})",
+        "Tokens": f"{facts.tokens:,} real tokens, {facts.padded_tokens:,} with padding"
+        + (f" ({padding:.0%} padding)" if padding is not None else ""),
+        "Optimizer": f"{recipe.optimizer}, peak learning rate {recipe.learning_rate:g}, weight decay {recipe.weight_decay:g}, {recipe.scheduler} schedule, warm-up {recipe.warmup:g} ({'of all steps' if recipe.warmup < 1 else 'steps'})",
+        "Batch": f"{recipe.batch_size} rows × {recipe.gradient_accumulation_steps} accumulated = {batch} rows a step",
+        "Weights": f"{facts.trainable:,} of {facts.total:,} trained"
+        + (f" by LoRA of rank {recipe.lora.r}, merged" if recipe.lora else ""),
+        "Seed": str(recipe.seed),
+        "Data": f"{_plain(recipe.data.source)}, {len(facts.train):,} rows, fingerprint `{facts.train.fingerprint[:16]}`; {len(facts.evaluation) if facts.evaluation is not None else 0:,} rows kept for evaluation",
+        "Recipe": f"fingerprint `{recipe.fingerprint}`",
+        "Workbench": importlib.metadata.version("embedding-workbench"),
+    }
+    return "### The Run\n\n" + "".join(f"- **{name}:** {value}\n" for name, value in lines.items()) + "\n"
+
+
+def _before_after(facts: RunFacts) -> str:
+    if not facts.scores:
+        return "### Before and After\n\nNo rows were kept for evaluation, so nothing is known of the gain.\n\n"
+    before, after, change = facts.scores["before"], facts.scores["after"], facts.scores["change"]
+    rows = []
+    for name, score in after["scores"].items():
+        delta = change["delta"][name]
+        rows.append(
+            [
+                f"**{name}**" if name == after["primary"] else name,
+                _scored(before["scores"][name]),
+                _scored(score),
+                _changed(delta),
+                str(score["n"]),
+            ]
+        )
+    table = _table(["Score", "Base model", "Tuned model", "Difference", "n"], rows)
+    return (
+        f"### Before and After\n\nThe same {after['rows']:,} rows of {_plain(facts.scores['data'])} under both models ({_plain(after['note'])}). "
+        "In brackets 95% bootstrap intervals, 1,000 resamples, seed 0; the difference is paired.\n\n"
+        f"{table}\n\n{change['gained']:,} rows gained and {change['lost']:,} lost on {after['primary']}.\n\n"
+    )
+
+
+def _scored(score: Mapping[str, Any]) -> str:
+    if score["value"] is None:
+        return f"undefined: {_plain(score['why'])}"
+    return f"{score['value']:.4f}" + (
+        f" [{score['low']:.4f}, {score['high']:.4f}]" if score["low"] is not None else f" ({_plain(score['why'])})"
+    )
+
+
+def _changed(delta: Mapping[str, Any]) -> str:
+    if delta["mid"] is None:
+        return f"undefined: {_plain(delta['why'])}"
+    if delta["low"] is None:
+        return f"{delta['mid']:+.4f} ({_plain(delta['why'])})"
+    return f"{delta['mid']:+.4f} [{delta['low']:+.4f}, {delta['high']:+.4f}]" + (
+        ", within noise" if delta["low"] <= 0 <= delta["high"] else ""
+    )
+
+
+def _script_section(facts: RunFacts) -> str:
+    tables = (Path("train.parquet"), Path("eval.parquet") if facts.evaluation is not None else None)
+    code = render(
+        facts.recipe,
+        rows=len(facts.train),
+        tables=tables,
+        model=facts.recipe.model,
+        device="cpu" if facts.device.startswith("cpu") else facts.device.split()[0],
+    )
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", code)), default=0))
+    return f"### Equivalent Script\n\n<details><summary>Click to expand</summary>\n\n{fence}python\n{code}{fence}\n\n</details>\n\n"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in [head, *rows]]
+    return "\n".join([lines[0], "|" + "|".join(":---" for _ in head) + "|", *lines[1:]])
+
+
+def _indent(text: str) -> str:
+    return "\n".join("  " + line for line in text.splitlines())
+
+
+def _cell(value: object) -> str:
+    """A sample for a table cell: cut, escaped, in one line."""
+    text = str(value)
+    text = text[:CELL] + "…" if len(text) > CELL else text
+    text = escape(text).replace("`", "&#96;").replace("|", "\\|").replace("[", "&#91;").replace("]", "&#93;")
+    return f"<code>{'<br>'.join(text.splitlines())}</code>"
+
+
+def _plain(text: str) -> str:
+    """A name from outside in running Markdown: one line, escaped, no markup."""
+    return re.sub(
+        r"([\[\]`|*_<>])",
+        lambda found: f"&#{ord(found[1])};" if found[1] in "<>[]`|" else found[1],
+        " ".join(str(text).split()),
+    )[:200]

@@ -1,0 +1,313 @@
+"""The command line: one thin function a command.
+
+With --json one JSON object goes to standard output and nothing else; progress and errors go to standard error.
+Exit status: 0 done, 2 unusable input (one sentence on standard error).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.errors import WorkbenchError
+from workbench.recipe import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from workbench.training.launch import Run
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="The workbench for text embeddings.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to write.")]
+Data = Annotated[str, typer.Argument(help="A file, a Hub id, or a shipped name such as glossary/qa.")]
+Model = Annotated[str, typer.Argument(help="A Hub id, a folder or a run folder.")]
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe as YAML.")]
+RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run the loss code that the recipe brings. Read it first.")
+]
+
+
+@app.callback()
+def _all(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write.")] = Path("demo"), as_json: Json = False
+) -> None:
+    """Statistics, fine-tune, scores before and after, map and card on the shipped data."""
+    from workbench.demo import run_demo
+
+    with _progress() as show:
+        summary = run_demo(out, show)
+    if as_json:
+        _print(summary)
+    else:
+        _say(
+            f"{summary['score']}: {summary['base'][summary['score']]:.4f} -> {summary['tuned'][summary['score']]:.4f}, {summary['seconds']:.0f} s, {summary['peak_rss_mb']:.0f} MB at most"
+        )
+        _say(f"Open {summary['report']}")
+
+
+@app.command()
+def stats(
+    data: Data,
+    model: Annotated[str, typer.Option("--model", help="Whose tokens to count.")] = DEFAULT_MODEL,
+    split: Annotated[str | None, typer.Option(help="Part of the data.")] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration of a Hub data set.")] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out rows that miss a text, and count them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Token statistics of the whole table, before truncation."""
+    from workbench.data.load import load
+    from workbench.data.tokens import token_stats
+
+    with _progress() as show:
+        examples = load(data, split=split, config=config, bad_rows="leave out" if leave_out else "raise")
+        result = token_stats(examples, model, progress=lambda done, total, _: show("counting tokens", done, total))
+    if as_json:
+        _print(result.to_json())
+    else:
+        _say(repr(examples))
+        _say(result.to_frame().to_string())
+
+
+@app.command()
+def train(recipe: RecipeFile, out: Out = None, trust_code: TrustCode = False, as_json: Json = False) -> None:
+    """Run a recipe in the foreground. Ctrl-C stops it after the current step and keeps the model."""
+    from workbench.training.launch import read_recipe
+    from workbench.training.launch import train as start
+
+    _follow(start(read_recipe(recipe), folder=out, trust_code=trust_code), as_json)
+
+
+@app.command()
+def resume(run: RunPath, trust_code: TrustCode = False, as_json: Json = False) -> None:
+    """Go on with a run that was stopped or killed, from its last checkpoint."""
+    from workbench.training.launch import attach
+
+    _follow(attach(run).resume(trust_code=trust_code), as_json)
+
+
+@app.command()
+def stop(run: RunPath) -> None:
+    """Ask a run to end after the current step."""
+    from workbench.training.launch import attach
+
+    _say(repr(attach(run).stop()))
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Where run folders are kept.")] = Path("runs"), as_json: Json = False
+) -> None:
+    """All runs in a folder, newest first."""
+    from workbench.training.launch import runs as table
+
+    found = table(folder)
+    if as_json:
+        _print({"runs": json.loads(found.to_json(orient="records", date_format="iso"))})
+    else:
+        _say(found.to_string() if len(found) else f"There are no runs in {folder}.")
+
+
+@app.command()
+def script(recipe: RecipeFile, out: Out = None) -> None:
+    """The plain Sentence Transformers script of a recipe; its rows are written as Parquet beside OUT."""
+    from workbench.cards.script import script as write
+    from workbench.files import replace_text
+    from workbench.training.launch import read_recipe
+
+    text = write(read_recipe(recipe), folder=out.parent.resolve() if out else None)
+    if out:
+        replace_text(out, text)
+        _say(f"Wrote {out}")
+    else:
+        sys.stdout.write(text)
+
+
+@app.command(name="map")
+def map_(
+    model: Model,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("map.html"),
+    seed: int = 0,
+) -> None:
+    """Draw the texts of a table as a map, in one HTML file that opens without a network."""
+    from workbench.demo import table_map
+    from workbench.files import replace_text
+
+    with _progress() as show:
+        replace_text(out, table_map(model, data, seed, show))
+    _say(f"Wrote {out}")
+
+
+@app.command()
+def compare(
+    model_a: Model,
+    model_b: Model,
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("compare.html"),
+    as_json: Json = False,
+) -> None:
+    """Scores of two models on the same table, with intervals and the rows that changed."""
+    from workbench.demo import table_comparison
+    from workbench.files import replace_text
+
+    with _progress() as show:
+        change, page = table_comparison(model_a, model_b, data, show)
+    replace_text(out, page)
+    if as_json:
+        _print(
+            {"before": change.before.to_json(), "after": change.after.to_json(), **change.to_json(), "report": str(out)}
+        )
+    else:
+        _say(repr(change))
+        _say(f"Wrote {out}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """Known base models: size, limit, licence, and where their weights are."""
+    from workbench.catalog.models import models as known
+
+    rows = [
+        {
+            "name": info.name,
+            "parameters": info.parameters,
+            "dimension": info.dimension,
+            "max_seq_length": info.max_seq_length,
+            "licence": info.licence,
+            "where": info.where or "not on this machine",
+            "note": info.note,
+        }
+        for info in known()
+    ]
+    _rows("models", rows, as_json)
+
+
+@app.command()
+def losses(as_json: Json = False) -> None:
+    """All losses: the columns they take and what they are for."""
+    from workbench.catalog.losses import losses as known
+
+    rows = [
+        {
+            "name": info.name,
+            "columns": " or ".join(dict.fromkeys(shape.columns for shape in info.shapes)),
+            "label": " or ".join(dict.fromkeys(shape.label for shape in info.shapes)),
+            "sampler": info.sampler,
+            "summary": info.summary,
+        }
+        for info in known().values()
+    ]
+    _rows("losses", rows, as_json)
+
+
+def main() -> None:
+    """Entry point: turns expected errors into one sentence on standard error and exit status 2."""
+    try:
+        app()
+    except (WorkbenchError, OSError) as error:
+        if "--debug" in sys.argv:
+            raise
+        why = f"expected to read or write a file, but it failed: {error}" if isinstance(error, OSError) else str(error)
+        sys.stderr.write(f"workbench: {why}\n")
+        sys.exit(2)
+
+
+def _follow(run: Run, as_json: bool) -> None:
+    """Show a run until it ends; Ctrl-C asks it to stop."""
+    with _progress() as show:
+        _say(f"Run folder {run.folder}")
+        try:
+            run.wait(progress=lambda status: show(status.phase, status.step, status.total_steps))
+        except KeyboardInterrupt:
+            _say("Stopping after this step; the model is kept.")
+            run.stop().wait()
+    if as_json:
+        _print(
+            {
+                "run": str(run.folder),
+                "state": run.state,
+                "step": run.status.step,
+                "total_steps": run.status.total_steps,
+                "reason": run.status.reason,
+                "model": str(run.model_folder),
+                "scores": run.scores,
+            }
+        )
+    else:
+        _say(repr(run))
+        scores = run.scores
+        for name, delta in scores["change"]["delta"].items() if scores else ():
+            before, after = scores["before"]["scores"][name]["value"], scores["after"]["scores"][name]["value"]
+            _say(
+                f"  {name}: undefined ({delta['why']})"
+                if delta["mid"] is None
+                else f"  {name}: {before:.4f} -> {after:.4f} ({delta['mid']:+.4f})"
+            )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A progress bar on standard error: show(phase, done, total)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        console=console,
+    ) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(phase: str, done: int, total: int | None) -> None:
+            if phase not in tasks:
+                for task in tasks.values():
+                    bar.stop_task(task)
+                tasks[phase] = bar.add_task(phase, total=total, count="")
+                if not console.is_terminal:
+                    sys.stderr.write(f"{phase}\n")
+            bar.update(tasks[phase], completed=done, total=total, count=f"{done:,}/{total:,}" if total else "")
+
+        yield show
+
+
+def _rows(name: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        _print({name: rows})
+        return
+    import pandas
+
+    with pandas.option_context("display.max_colwidth", 60):
+        _say(pandas.DataFrame(rows).to_string(index=False))
+
+
+def _print(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,1 @@
+"""Tables of texts: loading, roles, token statistics, and the shipped glossary."""

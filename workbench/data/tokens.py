@@ -1,0 +1,390 @@
+"""Token statistics over all rows of a table, before truncation, counted as Sentence Transformers counts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.catalog import models
+from workbench.data.examples import Examples, cut_text
+from workbench.data.load import load
+from workbench.errors import ModelError
+from workbench.recipe import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK_ROWS = 2000
+CHUNK_CHARACTERS = 1_000_000
+FIRST_CHUNK_ROWS = 128
+PROGRESS_S = 0.25
+MOST_SHARES = 50
+REST = "(all others)"
+BINS = 40
+# tokenizer classes whose normalizer Transformers 5 builds from tokenizer_config.json, whatever tokenizer.json says
+BERT_LIKE = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer", "MPNetTokenizer"}
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bins of token counts: bin i holds `counts[i]` texts with at least `edges[i]` and fewer than `edges[i + 1]` tokens."""
+
+    edges: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ColumnStats:
+    """One column. Numbers that are undefined are None, and `why` says why.
+
+    Attributes:
+        type: text, label or score.
+        rows: number of rows.
+        min, mean, median, p95, max: tokens of a text, special tokens included; for scores the scores themselves. The
+            95th percentile is interpolated as numpy does it.
+        truncated_share: share of texts that are longer than the model's limit, 0 to 1.
+        empty: texts that are empty or only white space.
+        duplicates: rows whose exact text was in an earlier row of the column.
+        shares: class -> share of rows, the most frequent first; beyond 50 classes the rest is one entry.
+        histogram: of token counts, None for labels and scores.
+        why: name of a number that is None -> the reason.
+    """
+
+    type: str
+    rows: int
+    min: float | None = None
+    mean: float | None = None
+    median: float | None = None
+    p95: float | None = None
+    max: float | None = None
+    truncated_share: float | None = None
+    empty: int | None = None
+    duplicates: int | None = None
+    shares: Mapping[str, float] | None = None
+    histogram: Histogram | None = None
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+NUMBERS = ("type", "min", "mean", "median", "p95", "max", "truncated_share", "empty", "duplicates")
+
+
+@dataclass(frozen=True)
+class TokenStats:
+    """Statistics of every column with a role, under the names of the table.
+
+    Attributes:
+        rows: number of rows.
+        max_seq_length: limit of the model in tokens, special tokens included; None where it has none.
+        model: name of the model whose tokenizer counted.
+        seconds: time that counting took.
+        columns: column -> statistics, texts first.
+    """
+
+    rows: int
+    max_seq_length: int | None
+    model: str
+    seconds: float
+    columns: Mapping[str, ColumnStats]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: rows, max_seq_length, seconds, columns."""
+        columns = {
+            name: {"type": column.type, "shares": dict(column.shares)} if column.shares is not None
+            else {key: getattr(column, key) for key in NUMBERS}
+            for name, column in self.columns.items()
+        }  # fmt: skip
+        return {"rows": self.rows, "max_seq_length": self.max_seq_length, "seconds": self.seconds, "columns": columns}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One line a column; an undefined number is None."""
+        import pandas as pd
+
+        keys = (*NUMBERS, "shares", "why")
+        cells = {
+            key: pd.Series([getattr(column, key) for column in self.columns.values()], dtype=object) for key in keys
+        }
+        return pd.DataFrame(cells).set_axis(list(self.columns), axis=0)
+
+    def __repr__(self) -> str:
+        return f"{self._title()}\n{self.to_frame()[list(NUMBERS)].to_string(na_rep='-')}"
+
+    def _title(self) -> str:
+        limit = f"limit {self.max_seq_length}" if self.max_seq_length else "no limit"
+        return f"Tokens of {self.rows:,} rows under {self.model} ({limit}), before truncation, {self.seconds:.1f} s"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(key)}</th>" for key in ("column", *NUMBERS))
+        rows = "".join(
+            f"<tr><td>{escape(cut_text(name, 40))}</td>{_cells(column)}</tr>" for name, column in self.columns.items()
+        )
+        return f"<table><caption>{escape(self._title())}</caption><tr>{head}</tr>{rows}</table>"
+
+
+def _cells(column: ColumnStats) -> str:
+    if column.shares is not None:
+        top = ", ".join(f"{cut_text(name, 40)} {share:.1%}" for name, share in list(column.shares.items())[:5])
+        return f'<td>{column.type}</td><td colspan="{len(NUMBERS) - 1}">{escape(top)}{" …" if len(column.shares) > 5 else ""}</td>'
+    shown = []
+    for key in NUMBERS:
+        value = getattr(column, key)
+        what = (
+            f"undefined: {column.why.get(key, 'does not apply')}"
+            if value is None
+            else f"{value:.2%}"
+            if key.endswith("share")
+            else f"{value:,.6g}"
+            if isinstance(value, float)
+            else str(value)
+        )
+        shown.append(f"<td>{escape(what)}</td>")
+    return "".join(shown)
+
+
+Progress = Callable[[int, int, TokenStats], None]
+
+
+def token_stats(data: Any, model: str | Path = DEFAULT_MODEL, *, progress: Progress | None = None) -> TokenStats:
+    """Count the tokens of every text of a table, before truncation, special tokens included.
+
+    Texts are read and counted in chunks, so that memory holds one chunk, and 16 bytes a text: duplicates are found by
+    128-bit xxh3 digests, which for a billion texts take two different ones for equal once in 10^20 tables.
+
+    Args:
+        data: the result of `load`, or anything that `load` takes.
+        model: whose tokenizer: a folder, a run folder, a Hub id, or a short name.
+        progress: called with rows done, rows in all and the statistics so far, first within a second, then about four
+            times a second. An exception that it raises stops the counting.
+
+    Raises:
+        DataError: the data cannot be used.
+        ModelError: the model or its tokenizer cannot be found or read.
+    """
+    examples = data if isinstance(data, Examples) else load(data)
+    count, limit = counter(model)
+    started = time.perf_counter()
+    total, done, told = len(examples), 0, 0.0
+    counts = {name: _Count(limit) for name in examples.texts}
+
+    def so_far(*, last: bool) -> TokenStats:
+        columns = {name: counted.stats(last=last) for name, counted in counts.items()}
+        if last and examples.label:
+            columns[examples.label] = _target(examples)
+        return TokenStats(done, limit, str(model), round(time.perf_counter() - started, 3), columns)
+
+    for chunk in _chunks(examples):
+        for name, texts in chunk.items():
+            counts[name].add(texts, count(texts))
+        done += len(texts)
+        if progress and (told == 0 or time.perf_counter() - told > PROGRESS_S) and done < total:
+            progress(done, total, so_far(last=False))
+            told = time.perf_counter()
+    stats = so_far(last=True)
+    if progress:
+        progress(done, total, stats)
+    return stats
+
+
+def _chunks(examples: Examples) -> Iterator[dict[str, list[str]]]:
+    """Rows in pieces that take about as long as one another; the first one is small, so that something shows at once."""
+    step = FIRST_CHUNK_ROWS
+    for batch in examples.batches(examples.texts, CHUNK_ROWS):
+        rows, start = len(next(iter(batch.values()))), 0
+        while start < rows:
+            longest = max(sum(map(len, texts[start : start + step])) for texts in batch.values())
+            if longest > CHUNK_CHARACTERS and step > 1:
+                step = max(1, min(step - 1, step * CHUNK_CHARACTERS // longest))
+                continue
+            yield {name: texts[start : start + step] for name, texts in batch.items()}
+            start, step = start + step, CHUNK_ROWS
+
+
+class _Count:
+    """Running counts of one column."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit, self.lengths, self.empty = limit, np.zeros(0, np.int64), 0
+        self.digests: list[bytes] = []
+
+    def add(self, texts: list[str], lengths: np.ndarray) -> None:
+        from xxhash import xxh3_128_digest
+
+        counted = np.bincount(lengths, minlength=len(self.lengths))
+        counted[: len(self.lengths)] += self.lengths
+        self.lengths = counted
+        self.empty += sum(not text or text.isspace() for text in texts)
+        self.digests.append(b"".join([xxh3_128_digest(text.encode()) for text in texts]))
+
+    def stats(self, *, last: bool) -> ColumnStats:
+        rows = int(self.lengths.sum())
+        if rows == 0:
+            none = "there are no rows"
+            return ColumnStats("text", 0, why=dict.fromkeys(NUMBERS[1:], none))
+        values = np.flatnonzero(self.lengths)
+        ends = np.cumsum(self.lengths[values])
+        why = {} if self.limit else {"truncated_share": "the model has no limit"}
+        why |= {} if last else {"duplicates": "not all rows are counted yet"}
+        return ColumnStats(
+            "text",
+            rows,
+            int(values[0]),
+            float((values * self.lengths[values]).sum() / rows),
+            _quantile(values, ends, 0.5),
+            _quantile(values, ends, 0.95),
+            int(values[-1]),
+            float(self.lengths[self.limit + 1 :].sum() / rows) if self.limit else None,
+            self.empty,
+            self._duplicates() if last else None,
+            histogram=self._histogram(values),
+            why=why,
+        )
+
+    def _duplicates(self) -> int:
+        pairs = np.frombuffer(b"".join(self.digests), np.uint64).reshape(-1, 2)
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        ordered = pairs[order]
+        return int((ordered[1:] == ordered[:-1]).all(axis=1).sum())
+
+    def _histogram(self, values: np.ndarray) -> Histogram:
+        low, high = int(values[0]), int(values[-1])
+        width = -(-(high - low + 1) // BINS)
+        edges = tuple(range(low, high + width + 1, width))
+        starts = np.array(edges[:-1])
+        return Histogram(edges, tuple(np.add.reduceat(self.lengths[: high + 1], starts).tolist()))
+
+
+def _quantile(values: np.ndarray, ends: np.ndarray, share: float) -> float:
+    """As np.quantile of the values repeated; `ends` are running counts."""
+    place = share * (int(ends[-1]) - 1)
+    low, high = values[np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")]
+    return float(low + (high - low) * (place - np.floor(place)))
+
+
+def _target(examples: Examples) -> ColumnStats:
+    """Classes or scores."""
+    column = str(examples.label)
+    if examples.roles[column] == "label":
+        found: Counter[Any] = Counter()
+        for batch in examples.batches([column]):
+            found.update(batch[column])
+        names = examples.label_names
+        shares = {
+            str(names[value]) if names and isinstance(value, int) else str(value): number / found.total()
+            for value, number in found.most_common()
+        }
+        top = dict(list(shares.items())[:MOST_SHARES])
+        if len(shares) > MOST_SHARES:
+            top[REST] = 1 - sum(top.values())
+        return ColumnStats("label", len(examples), shares=top)
+    values = np.concatenate(
+        [np.asarray(batch[column], dtype=float).ravel() for batch in examples.batches([column])] or [np.zeros(0)]
+    )
+    not_texts = dict.fromkeys(("truncated_share", "empty", "duplicates"), "scores are no texts")
+    if not len(values):
+        return ColumnStats("score", 0, why=dict.fromkeys(NUMBERS[1:], "there are no rows"))
+    numbers = [
+        float(number) for number in (values.min(), values.mean(), *np.quantile(values, [0.5, 0.95]), values.max())
+    ]
+    return ColumnStats("score", len(examples), *numbers, why=not_texts)
+
+
+# the tokenizer
+
+
+def counter(model: str | Path) -> tuple[Callable[[list[str]], np.ndarray], int | None]:
+    """A function from texts to their numbers of tokens (int64, shape (n,)), and the model's limit in tokens.
+
+    Raises:
+        ModelError: there is no such model, or no tokenizer in it that can be read.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        folder = models.files(model)
+    elif (folder / "recipe.yaml").is_file() and (folder / "model").is_dir():
+        folder = folder / "model"
+    first = next(iter(_json(folder / "modules.json", [])), {})
+    static = str(first.get("type", "")).endswith(".StaticEmbedding")
+    inside = folder / str(first.get("path", ""))
+    limit = None if static else models.max_seq_length(inside)
+    if not (inside / "tokenizer.json").is_file():
+        return _slow(inside), limit
+    tokenizer = _tokenizer(inside, static=static)
+
+    def count(texts: list[str]) -> np.ndarray:
+        encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=not static)
+        return np.fromiter(map(len, encoded), np.int64, len(encoded))  # len(encoding.ids) would build a list first
+
+    return count, limit
+
+
+def _tokenizer(folder: Path, *, static: bool) -> Any:
+    from tokenizers import Tokenizer, normalizers
+
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:
+        if type(error) is not Exception:  # tokenizers raises the bare class, and nothing narrower
+            raise
+        raise ModelError(
+            f"expected a tokenizer in {folder / 'tokenizer.json'}, but the file is damaged ({str(error)[:80]}); copy or fetch it again"
+        ) from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if static:
+        return tokenizer
+    config = _json(folder / "tokenizer_config.json", {})
+    if str(config.get("tokenizer_class", "")).removesuffix("Fast") in BERT_LIKE and isinstance(
+        tokenizer.normalizer, normalizers.BertNormalizer
+    ):
+        lower = config.get("do_lower_case", True)
+        tokenizer.normalizer = normalizers.BertNormalizer(
+            True, config.get("tokenize_chinese_chars", True), config.get("strip_accents"), lower
+        )
+    if _json(folder / "sentence_bert_config.json", {}).get("do_lower_case") and not _lowers(tokenizer.normalizer):
+        parts = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
+        tokenizer.normalizer = normalizers.Sequence(parts)
+    return tokenizer
+
+
+def _lowers(normalizer: Any) -> bool:
+    from tokenizers import normalizers
+
+    parts = list(normalizer) if isinstance(normalizer, normalizers.Sequence) else [normalizer]
+    return any(isinstance(part, normalizers.Lowercase) for part in parts)
+
+
+def _slow(folder: Path) -> Callable[[list[str]], np.ndarray]:
+    """For folders without tokenizer.json. Imports transformers."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(
+            f"expected a tokenizer in {folder}, got none that can be read ({' '.join(str(error).split())[:80]}); add its tokenizer.json"
+        ) from None
+
+    def count(texts: list[str]) -> np.ndarray:
+        encoded = tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
+        return np.fromiter(map(len, encoded), np.int64, len(encoded))
+
+    return count
+
+
+def _json(path: Path, absent: Any) -> Any:
+    if not path.is_file():
+        return absent
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"expected JSON in {path}, but it is damaged ({error.__class__.__name__}); copy or fetch the file again"
+        ) from None
+    return value if isinstance(value, type(absent)) else absent

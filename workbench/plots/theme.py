@@ -1,0 +1,59 @@
+"""Colours, sizes and text rules of every figure."""
+
+from __future__ import annotations
+
+from html import escape
+
+import plotly.graph_objects as go
+
+# Okabe & Ito 2008: distinguishable with the usual colour-vision deficiencies
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#5E4FA2", "#666666")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon")
+BEFORE, AFTER, REFERENCE = PALETTE[8], PALETTE[0], PALETTE[1]
+DIVERGING = "RdBu"
+SEQUENTIAL = "Viridis"
+HOVER = 200
+
+
+def text(value: object, limit: int = HOVER) -> str:
+    """A text from outside for a title, label or hover: cut, escaped, wrapped; plotly reads some HTML."""
+    plain = " ".join(str(value).split())
+    plain = plain[: limit - 1] + "…" if len(plain) > limit else plain
+    words, lines, line = plain.split(" "), [], ""
+    for word in words:
+        if line and len(line) + len(word) > 60:
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}".strip()
+    return "<br>".join(escape(part) for part in [*lines, line])
+
+
+def figure(title: str, *, height: int = 380, theme: str = "light") -> go.Figure:
+    """An empty figure in house style. `title` is escaped; theme is light or dark."""
+    shown = go.Figure()
+    shown.update_layout(
+        template="plotly_dark" if theme == "dark" else "plotly_white",
+        title={
+            "text": text(title, 160),
+            "font": {"size": 15},
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 0.98,
+            "yanchor": "top",
+        },
+        height=height,
+        margin={"l": 64, "r": 16, "t": 64, "b": 52},
+        colorway=list(PALETTE),
+        legend={"orientation": "h", "y": -0.18, "x": 0},
+        font={"size": 12},
+    )
+    return shown
+
+
+def empty(title: str, why: str, *, theme: str = "light") -> go.Figure:
+    """A titled figure that says in a sentence why there is nothing to draw."""
+    shown = figure(title, height=200, theme=theme)
+    shown.add_annotation(text=text(why), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    shown.update_xaxes(visible=False)
+    shown.update_yaxes(visible=False)
+    return shown
