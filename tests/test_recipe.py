@@ -210,7 +210,7 @@ def test_exponents_without_a_point_are_numbers_although_yaml_reads_text() -> Non
 )
 def test_yaml_that_breaks_the_rules_is_one_sentence(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecipeError, match="expected YAML.*breaks its rules") as caught:
+    with pytest.raises(RecipeError, match=r"expected YAML.*breaks its rules") as caught:
         Recipe.from_yaml(BASE + line + "\n")
     assert len(str(caught.value)) < 300
     assert not (tmp_path / "hacked").exists()
@@ -224,7 +224,7 @@ def test_the_line_of_a_mistake_in_yaml_is_named() -> None:
 @pytest.mark.parametrize("content", ["- a\n- b\n", "just words\nof text\n", "1: 2\n3: 4\n", "3\n", "# nothing\n", "\n"])
 def test_yaml_that_is_no_mapping_of_names_is_refused(content: str) -> None:
     with pytest.raises(
-        RecipeError, match="expected settings such as 'batch_size: 16'.*start with model, loss and data"
+        RecipeError, match=r"expected settings such as 'batch_size: 16'.*start with model, loss and data"
     ):
         Recipe.from_yaml(content)
 
@@ -259,7 +259,7 @@ def test_a_deep_or_long_value_is_cut_in_the_message() -> None:
 
 @pytest.mark.parametrize("path", ["missing.yaml", "a\0b", "", "x" * 5000])
 def test_a_path_that_cannot_be_read_is_named(path: str) -> None:
-    with pytest.raises(RecipeError, match="expected a recipe file.*cannot be read.*check the path") as caught:
+    with pytest.raises(RecipeError, match=r"expected a recipe file.*cannot be read.*check the path") as caught:
         Recipe.from_yaml(path)
     assert len(str(caught.value)) < 500
 
@@ -349,7 +349,7 @@ def test_shares_and_steps_are_finite_and_not_negative(setting: str, value: float
 
 @pytest.mark.parametrize("value", [3, None, ["TripletLoss"], {"triplet_margin": 1}, {"name": 3}, {1: 2, "name": "x"}])
 def test_what_is_no_loss_is_refused_with_an_example(value: object) -> None:
-    with pytest.raises(RecipeError, match="expected a loss name or a mapping with 'name'.*write for instance"):
+    with pytest.raises(RecipeError, match=r"expected a loss name or a mapping with 'name'.*write for instance"):
         recipe(loss=value)
 
 

@@ -256,8 +256,8 @@ def _follow(run: Run, as_json: bool) -> None:
         )
     else:
         _say(repr(run))
-        scores = run.scores
-        for name, delta in scores["change"]["delta"].items() if scores else ():
+        scores = run.scores or {"change": {"delta": {}}}
+        for name, delta in scores["change"]["delta"].items():
             before, after = scores["before"]["scores"][name]["value"], scores["after"]["scores"][name]["value"]
             _say(
                 f"  {name}: undefined ({delta['why']})"

@@ -34,7 +34,7 @@ from workbench.spaces.encode import embed
 from workbench.spaces.evaluate import Change, compare, evaluate
 from workbench.spaces.project import Projection, project
 from workbench.spaces.similarity import Similarity, similarity
-from workbench.training.launch import Run, train
+from workbench.training.launch import QUIET_THREADS, Run, train
 from workbench.training.records import clean
 
 Show = Callable[[str, int, int | None], None]
@@ -178,6 +178,7 @@ def _compared(model_a: str, model_b: str, examples: Any) -> Change:
 @contextmanager
 def _apart() -> Iterator[Callable[..., Any]]:
     """Call functions in one fresh process, so that this one never holds torch."""
+    os.environ.update({**QUIET_THREADS, **os.environ})
     with ProcessPoolExecutor(
         max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet
     ) as pool:
@@ -214,7 +215,7 @@ def _report(
             _stats_section(stats),
             Section(
                 "The run",
-                "The dashed line is the loss of a model that knows nothing: every candidate in the batch is equally likely. Below it, the score on rows that were not trained on.",
+                "The dashed line is the loss of a model that knows nothing: every candidate in the batch is equally likely. It dips at the end of an epoch, where the last batch is smaller and the task easier. Below it, the score on rows that were not trained on.",
                 figures=[
                     loss_figure(followed, title="Training loss"),
                     score_figure(followed, title="Score on the test part"),
@@ -280,7 +281,8 @@ def _delta(delta: dict[str, Any]) -> str:
 
 
 def _stats_section(stats: TokenStats) -> Section:
-    frame = stats.to_frame()
+    frame = stats.to_frame().drop(columns=["shares", "why"], errors="ignore").dropna(axis="columns", how="all")
+    frame = frame.rename(columns={"truncated_share": "over the limit (share)"})
     table = Table(
         ["column", *[str(name) for name in frame.columns]],
         [

@@ -395,9 +395,8 @@ def _sentences(error: ValidationError) -> list[str]:
         if isinstance(inner, RecipeError):
             problems += [text if text.startswith(where) else f"{where}: {text}" for text in inner.problems]
         elif item["type"] == "extra_forbidden":
-            known = {"data": DataSpec, "eval_data": DataSpec, "lora": Lora}.get(
-                str(item["loc"][0]), Recipe
-            ).model_fields
+            parts: dict[str, type[BaseModel]] = {"data": DataSpec, "eval_data": DataSpec, "lora": Lora}
+            known = parts.get(str(item["loc"][0]), Recipe).model_fields
             hint = did_you_mean(str(item["loc"][-1]), known) or f"; known are {', '.join(known)}"
             problems.append(f"{where}: expected the name of a setting, got {item['loc'][-1]!r}{hint}")
         elif item["type"] == "missing":

@@ -166,6 +166,8 @@ def test_a_notebook_loss_is_checked_stored_and_built(tiny_bert: Path) -> None:
     model = load(tiny_bert)
     built = catalog.build(again.name, again.parameters, model, source=again.source)
     assert math.isfinite(value_of(built, model).item()) and built.margin == 2
+    # As its default: a tuple.
+    assert built.weights == (1.0, 2.0)
     assert type(built).__module__ == "workbench_custom_loss"
     assert "class PullLoss" in inspect.getsource(type(built))
     assert "self.model(features)" in inspect.getsource(type(built).forward)

@@ -72,7 +72,7 @@ def test_an_unknown_name_without_a_network_names_the_three_ways(name: str) -> No
 
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "./here", "../there", "~nobody-at-all/model", "a/b/c", "a//b"])
 def test_a_path_that_is_not_there_is_neither_folder_nor_hub_id(name: str) -> None:
-    with pytest.raises(ModelError, match="expected a model folder or a Hub id such as owner/name, got .*neither"):
+    with pytest.raises(ModelError, match=r"expected a model folder or a Hub id such as owner/name, got .*neither"):
         models.find(name)
 
 
@@ -180,7 +180,7 @@ def test_packaged_weights_are_found_without_importing_the_package(package: Path)
 
 def test_a_flipped_byte_in_packaged_weights_is_refused(package: Path) -> None:
     flip(package / "model.safetensors")
-    with pytest.raises(ModelError, match="SHA-256.*in the package weight-carrier, got.*damaged.*--force-reinstall"):
+    with pytest.raises(ModelError, match=r"SHA-256.*in the package weight-carrier, got.*damaged.*--force-reinstall"):
         models.find(MINILM)
 
 
@@ -247,7 +247,7 @@ def test_a_cached_model_is_found_without_a_network(tmp_path: Path) -> None:
 
 def test_a_cached_blob_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
     flip((cached(tmp_path) / "model.safetensors").resolve())
-    with pytest.raises(ModelError, match="SHA-256.*the weights are damaged; copy or fetch them again"):
+    with pytest.raises(ModelError, match=r"SHA-256.*the weights are damaged; copy or fetch them again"):
         models.find("owner/name")
 
 
@@ -355,7 +355,7 @@ def test_auto_map_is_refused_unless_trusted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["modeling.Evil", "os.system", "sentence_transformers_evil.X", "", 3, None])
 def test_a_module_class_from_elsewhere_is_refused_unless_trusted(kind: object, tmp_path: Path) -> None:
     folder = write(tmp_path / "mine", modules=[TRANSFORMER, {**POOLING, "type": kind}])
-    with pytest.raises(ModelError, match="brings code of its own .*refused.*trust_remote_code=True"):
+    with pytest.raises(ModelError, match=r"brings code of its own .*refused.*trust_remote_code=True"):
         models.find(folder)
     assert models.find(folder, trust_remote_code=True).path == folder
 
@@ -498,5 +498,5 @@ def test_weights_that_are_not_finite_are_refused_by_name(tiny_bert: Path, tmp_pa
 def test_a_folder_that_does_not_make_a_model_is_one_sentence(missing: str, tiny_bert: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_bert, tmp_path / "broken")
     (folder / missing).unlink()
-    with pytest.raises(ModelError, match="expected a Sentence Transformers model in .*does not load.*fetch it again"):
+    with pytest.raises(ModelError, match=r"expected a Sentence Transformers model in .*does not load.*fetch it again"):
         models.load(folder, device="cpu")

@@ -146,13 +146,13 @@ Base model {_comment(recipe.model)}, loss {_comment(recipe.loss.name)}, data {_c
 Columns are in the order that the loss expects; a column named label or score is the target.
 """
 
+import sentence_transformers
 import torch
 from datasets import Dataset
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
-    util,
 )
 from sentence_transformers.sentence_transformer import losses
 from transformers import set_seed
@@ -185,29 +185,10 @@ def _loss_call(loss: Loss) -> str:
     return f"{'' if custom else 'losses.'}{loss.name}(model{extra}{given})"
 
 
-# where the library keeps the functions that these losses name
-_FUNCTIONS = {
-    "TripletLoss": "losses.TripletDistanceMetric",
-    "ContrastiveLoss": "losses.SiameseDistanceMetric",
-    "OnlineContrastiveLoss": "losses.SiameseDistanceMetric",
-    "BatchAllTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
-    "BatchHardTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
-    "BatchHardSoftMarginTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
-    "BatchSemiHardTripletLoss": "losses.BatchHardTripletLossDistanceFunction",
-}
-
-
 def _value(loss: Loss, key: str, value: object) -> str:
     if isinstance(value, Loss):
         return _loss_call(value)
-    parameter = None if loss.source else catalog.get(loss.name).parameter(key)
-    if parameter is not None and parameter.kind == "function":
-        if loss.name in _FUNCTIONS:
-            return f"{_FUNCTIONS[loss.name]}.{value}"
-        return f"util.{value}" if str(value).islower() else f"torch.nn.{value}()"
-    if parameter is not None and parameter.kind == "model" and not key.endswith("name_or_path"):
-        return f"SentenceTransformer({str(models.files(str(value)))!r})"
-    return repr(value)
+    return repr(value) if loss.source else catalog.as_code(loss.name, key, value)
 
 
 def _comment(text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cards.script import render
+from workbench.catalog import models
 from workbench.data.tokens import ColumnStats, TokenStats, token_stats
 from workbench.recipe import Recipe
 
@@ -41,7 +42,7 @@ class RunFacts:
         seconds: time in training steps; wall_seconds: time of the last attempt from start to end.
         steps, planned_steps: optimizer steps done and planned.
         tokens, padded_tokens: real tokens, and tokens with padding.
-        memory_mb: of the worker process at the end (CUDA: peak allocated on the device).
+        memory_mb: peak of the worker process (CUDA: peak allocated on the device).
         trainable, total: numbers of weights.
         stopped: why it ended early, empty otherwise.
         attempt: 1, and one more for each resume.
@@ -89,6 +90,9 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
     data.training_logs = _logs(facts)
     data.eval_results_dict = _results(facts)
     data.widget = []
+    data.generate_widget_examples = (
+        True  # from here on only the usage example is computed, from the library's own sentences
+    )
     with _EscapedExamples(data):
         text = _rendered(model)
     return _with_truth(text, facts)
@@ -160,7 +164,7 @@ def _details(column: ColumnStats, stats: TokenStats) -> str:
         if column.truncated_share is not None:
             parts.append(f"over the limit of {stats.max_seq_length} tokens: {column.truncated_share:.2%}")
         parts += [f"empty: {column.empty}", f"duplicates: {column.duplicates}"]
-    elif getattr(column, "shares", None):
+    elif column.shares:
         parts = [f"{escape(str(name))}: {share:.2%}" for name, share in column.shares.items()]
     else:
         parts = [f"min: {_number(column.min)}", f"mean: {_number(column.mean)}", f"max: {_number(column.max)}"]
@@ -179,9 +183,7 @@ def _logs(facts: RunFacts) -> list[dict[str, Any]]:
         event = json.loads(line)
         if event["kind"] not in ("step", "scores"):
             continue
-        row = rows.setdefault(
-            event["step"], {"Epoch": round(event.get("epoch") or facts.recipe.epochs, 4), "Step": event["step"]}
-        )
+        row = rows.setdefault(event["step"], {"Epoch": round(event["epoch"], 4), "Step": event["step"]})
         if event["kind"] == "step" and event.get("loss") is not None:
             row["Training Loss"] = round(event["loss"], 4)
         if event["kind"] == "scores" and primary and event["scores"].get(primary) is not None:
@@ -232,7 +234,7 @@ def _run_section(facts: RunFacts) -> str:
         "Attempts": f"{facts.attempt} ({facts.attempt - 1} resumed)",
         "Hardware": f"{facts.device}, {platform.machine()}, {platform.system()}",
         "Time": f"{facts.seconds:.0f} s in training steps, {facts.wall_seconds:.0f} s from start to end of the last attempt",
-        "Memory": f"{facts.memory_mb:,} MB ({'peak allocated on the device' if facts.device.startswith('cuda') else 'resident memory of the training process at its end'})",
+        "Memory": f"{facts.memory_mb:,} MB ({'peak allocated on the device' if facts.device.startswith('cuda') else 'peak resident memory of the training process'})",
         "Tokens": f"{facts.tokens:,} real tokens, {facts.padded_tokens:,} with padding"
         + (f" ({padding:.0%} padding)" if padding is not None else ""),
         "Optimizer": f"{recipe.optimizer}, peak learning rate {recipe.learning_rate:g}, weight decay {recipe.weight_decay:g}, {recipe.scheduler} schedule, warm-up {recipe.warmup:g} ({'of all steps' if recipe.warmup < 1 else 'steps'})",
@@ -240,6 +242,8 @@ def _run_section(facts: RunFacts) -> str:
         "Weights": f"{facts.trainable:,} of {facts.total:,} trained"
         + (f" by LoRA of rank {recipe.lora.r}, merged" if recipe.lora else ""),
         "Seed": str(recipe.seed),
+        "Base weights": f"fingerprint `{models.fingerprint(recipe.model)}`, {_plain(models.find(recipe.model).origin)}",
+        "Columns": ", ".join(f"{_plain(name)} as {role}" for name, role in facts.train.used.items()),
         "Data": f"{_plain(recipe.data.source)}, {len(facts.train):,} rows, fingerprint `{facts.train.fingerprint[:16]}`; {len(facts.evaluation) if facts.evaluation is not None else 0:,} rows kept for evaluation",
         "Recipe": f"fingerprint `{recipe.fingerprint}`",
         "Workbench": importlib.metadata.version("embedding-workbench"),
@@ -308,7 +312,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _indent(text: str) -> str:
-    return "\n".join("  " + line for line in text.splitlines())
+    return "".join(f"  {line}\n" for line in text.splitlines())
 
 
 def _cell(value: object) -> str:

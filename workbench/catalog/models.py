@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,11 @@ def full_name(name: str) -> str:
 
 
 def models() -> list[ModelInfo]:
-    """The catalogue: known base models, each with where its weights are on this machine, if they are."""
+    """The catalogue: known base models, each with where its weights are on this machine, if they are.
+
+    Two more can be named that have no entry: any folder with a model, a run folder included, and a small BERT made
+    from scratch by `workbench.catalog.scratch.make_bert`.
+    """
     return [
         replace(info, where=here[1], path=here[0]) if (here := _on_this_machine(info.name, None)) else info
         for info in KNOWN.values()
@@ -221,13 +226,14 @@ def load(
     from sentence_transformers import SentenceTransformer
 
     try:
-        model = SentenceTransformer(
-            str(found.path),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=trust_remote_code,
-            model_kwargs={"dtype": torch.float32, **({} if trust_pickle else {"use_safetensors": True})},
-        )
+        with _without_bars():
+            model = SentenceTransformer(
+                str(found.path),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=trust_remote_code,
+                model_kwargs={"dtype": torch.float32, **({} if trust_pickle else {"use_safetensors": True})},
+            )
     except (
         OSError,
         ValueError,
@@ -248,6 +254,20 @@ def load(
                 f"expected finite weights in {found.path}, but {weight_name} holds NaN or infinity: the file is damaged; fetch it again"
             )
     return model
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Loading takes half a second; the library's bar for it only clutters logs."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def fingerprint(name: str | Path) -> str:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from workbench.data import tables
+from workbench.data import tables, textfile
 from workbench.data.flaws import Flaw, cut
 from workbench.data.roles import TEXT_ROLES, hint
 from workbench.errors import DataError
@@ -21,7 +21,7 @@ DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 LONGEST_CELL = 1 << 24
 CLOSED_QUOTES = re.compile(r'"(?:[^"]|"")*"')
 NUMBERS = {"int": r"^\s*[-+]?(0|[1-9]\d{0,17})\s*$",
-           "float": r"(?i)^\s*[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)\s*$"}  # fmt: skip
+           "float": r"(?i)^\s*[-+]?(((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)\s*$"}  # fmt: skip
 
 
 def convert(path: Path, target: Path, *, delimiter: str | None, encoding: str) -> tables.Part:
@@ -30,15 +30,15 @@ def convert(path: Path, target: Path, *, delimiter: str | None, encoding: str) -
     Raises:
         DataError: no table, another delimiter, a column name twice, a cell without end.
     """
-    quotes = tables.survey(path, encoding)
+    quotes = textfile.survey(path, encoding)
     chosen = delimiter or _detect(path, encoding)
     literal = quotes and _quotes_are_literal(path, encoding, chosen)
-    with tables.text(path, encoding, newline="") as file, _long_cells():
+    with textfile.text(path, encoding, newline="") as file, _long_cells():
         quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
         reader = csv.reader(file, delimiter=chosen, strict=True, quoting=quoting)
         rows = _Rows(reader, path, chosen)
         header_lines = reader.line_num
-        part = tables.Part(target, rows.flaws)
+        part = tables.Part(target, rows.flaws, note="quotation marks are taken as part of the texts" if literal else "")
         strings = target.with_suffix(".strings")
         kinds = _write_strings(rows, strings)
         part.blank_lines = rows.blank_lines
@@ -77,7 +77,7 @@ class _Rows:
             raise DataError(
                 f"expected a header in line 1 of {self.path}, got {error}; close the quotation mark"
             ) from None
-        self.header = [name.strip() or f"column_{place}" for place, name in enumerate(first, 1)]
+        self.header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(first, 1)]
         tables.names(self.header, self.path)
         other = next((mark for mark in DELIMITERS if mark != self.delimiter and mark in first[0]), None)
         if len(first) == 1 and other:
@@ -115,7 +115,7 @@ class _Rows:
             if len(row) == width:
                 yield row
             elif row:
-                detail = f"expected {width} cells as in the header, got {len(row)} ({cut(self.delimiter.join(row))})"
+                detail = f"expected {width} cell{'s' * (width > 1)} as in the header, got {len(row)} ({cut(self.delimiter.join(row))})"
                 self.flaws.append(Flaw(self.number, line, None, "another number of cells", detail, True))
             else:
                 self.blank_lines += 1
@@ -145,8 +145,8 @@ def _lines(row: list[str]) -> int:
 
 def _detect(path: Path, encoding: str) -> str:
     """The delimiter that cuts the first rows most evenly; the suffix's own where it cuts all of them alike."""
-    usual = "," if tables.suffix_of(path) == ".csv" else "\t"
-    with tables.text(path, encoding, newline="") as file:
+    usual = "," if textfile.suffix_of(path) == ".csv" else "\t"
+    with textfile.text(path, encoding, newline="") as file:
         sample = file.read(1 << 18)
     whole = sample[: sample.rfind("\n") + 1] or sample
     best, best_score = usual, (0.0, 1)
@@ -166,9 +166,13 @@ def _detect(path: Path, encoding: str) -> str:
 
 
 def _quotes_are_literal(path: Path, encoding: str, delimiter: str) -> bool:
-    """Whether quotation marks are part of the text: cutting at delimiters alone is even, and a quotation stays open."""
+    """Whether quotation marks are part of the texts.
+
+    They are if cutting at delimiters alone gives every line as many cells, some cell begins with a quotation mark and
+    does not end with one that closes it, and no such cell holds a doubled mark, as a writer of CSV would double it.
+    """
     width, found = None, False
-    with tables.text(path, encoding, newline="") as file:
+    with textfile.text(path, encoding, newline="") as file:
         for line in file:
             plain = line.rstrip("\r\n")
             if not plain:
@@ -177,8 +181,11 @@ def _quotes_are_literal(path: Path, encoding: str, delimiter: str) -> bool:
             if count == 0 or (width is not None and count != width):
                 return False
             width = count
-            if '"' in plain and not found:
-                found = any(cell[:1] == '"' and not CLOSED_QUOTES.fullmatch(cell) for cell in plain.split(delimiter))
+            for cell in plain.split(delimiter) if '"' in plain else ():
+                if cell[:1] == '"':
+                    if '""' in cell[1:-1]:
+                        return False
+                    found = found or not CLOSED_QUOTES.fullmatch(cell)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,9 @@ class Examples:
         why: column -> why it got its role.
         source: what `load` was given; None for rows that were picked out of it.
         settings: the other settings of `load`: config, rows, delimiter, encoding, bad_rows.
+        note: what else a reader should know of how the source was read.
+        picked: `select` was used.
+        classes: names of the classes where they come from another table than this.
     """
 
     dataset: datasets.Dataset
@@ -45,6 +49,7 @@ class Examples:
     why: Mapping[str, str] = field(default_factory=dict)
     source: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
     picked: bool = False
     classes: tuple[str, ...] | None = None
 
@@ -125,8 +130,7 @@ class Examples:
 
     def arrow(self, columns: Iterable[str] | None = None, size: int = tables.BATCH) -> Iterator[pa.Table]:
         """As `batches`, as Arrow tables."""
-        chosen = self.dataset.select_columns(list(self.used if columns is None else columns))
-        yield from chosen.with_format("arrow").iter(size) if len(chosen) else ()
+        return _arrow(self.dataset, self.used if columns is None else columns, size)
 
     def to_training(self) -> datasets.Dataset:
         """The columns that a loss sees, in its order, named anchor, positive, negative (or negative_1, …), label or score.
@@ -186,14 +190,10 @@ class Examples:
         settings: dict[str, Any] = {"columns": self.used}
         if isinstance(self.source, str) and not self.picked:
             return DataSpec(source=self.source, split=self.split, **settings, **self.settings)
-        every = {item.name: item.name for item in self.dataset.features.arrow_schema}
-        name = digest(self.arrow(every), every)
-        target = files.home() / "tables" / f"{name}.parquet"
-        if not target.exists():
-            with tables.writing(target.parent) as beside:
-                write_parquet(self.arrow(every), self.dataset.features.arrow_schema, beside / target.name)
-                (beside / target.name).replace(target)
-        return DataSpec(source=str(target), **settings)
+        if isinstance(self.source, Mapping) and not self.picked:
+            parts = {f"{name}.parquet": table for name, table in self.source.items()}
+            return DataSpec(source=str(_saved(parts)), split=self.split, **settings, **self.settings)
+        return DataSpec(source=str(_saved({"": self.dataset})), **settings)
 
     def to_frame(self, rows: int | None = 20) -> pd.DataFrame:
         """The first rows, all columns; None for every row."""
@@ -202,7 +202,8 @@ class Examples:
 
     def _title(self) -> str:
         part = f", part {self.split} of {', '.join(self.splits)}" if self.splits else ""
-        return f"{self.name}{part}: {len(self):,} rows" + (f" ({self.left_out} left out)" if str(self.left_out) else "")
+        left_out = f" ({self.left_out} left out)" if str(self.left_out) else ""
+        return f"{self.name}{part}: {len(self):,} rows{left_out}" + (f"; {self.note}" if self.note else "")
 
     def __repr__(self) -> str:
         width = max([len(name) for name in self.roles] or [0])
@@ -262,10 +263,38 @@ def digest(batches: Iterable[pa.Table], columns: Mapping[str, str]) -> str:
     return str(whole.hexdigest())
 
 
-def write_parquet(batches: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
-    """Write Arrow tables one after the other into a Parquet file."""
+def _saved(parts: Mapping[str, datasets.Dataset]) -> Path:
+    """Parquet of tables that are only in memory, under a name that follows from all their columns.
+
+    A file for one table without a name, a folder for a mapping of file names to tables.
+    """
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, schema) as out:
-        for batch in batches:
-            out.write_table(batch.cast(schema))
+    prints = []
+    for name, table in parts.items():
+        columns = {item.name: str(item.type) for item in table.features.arrow_schema}
+        prints.append(f"{name} {columns} {digest(_arrow(table, columns), columns)}")
+    folder = files.home() / "tables"
+    single = list(parts) == [""]
+    target = folder / (sha256("\n".join(prints).encode()).hexdigest()[:32] + (".parquet" if single else ""))
+    if target.exists():
+        return target
+    with tables.writing(folder) as beside:
+        inside = beside / "0"
+        if not single:
+            inside.mkdir()
+        for name, table in parts.items():
+            schema = table.features.arrow_schema
+            with pq.ParquetWriter(inside / name if name else inside, schema) as out:
+                for batch in _arrow(table, schema.names):
+                    out.write_table(batch.cast(schema))
+        try:
+            inside.replace(target)
+        except OSError:
+            if not target.exists():  # else another process was quicker
+                raise
+    return target
+
+
+def _arrow(table: datasets.Dataset, columns: Iterable[str], size: int = tables.BATCH) -> Iterator[pa.Table]:
+    yield from table.select_columns(list(columns)).with_format("arrow").iter(size) if len(table) else ()

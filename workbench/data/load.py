@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.catalog import models
-from workbench.data import flaws, records, roles, tables
+from workbench.data import flaws, roles, tables
 from workbench.data.examples import Examples
 from workbench.data.flaws import Flaw, LeftOut
-from workbench.errors import DataError, did_you_mean
+from workbench.data.sources import Opened, choose, open_source
+from workbench.errors import DataError
 from workbench.recipe import DataSpec
 
 if TYPE_CHECKING:
     import datasets
+    import numpy as np
     import pandas as pd
-
-PARTS = ("train", "training", "validation", "valid", "val", "dev", "eval", "test", "testing")
-SHIPPED = "glossary/"
-SHAPES = "a path, a pandas DataFrame, a datasets.Dataset or DatasetDict, a name such as glossary/triplets, or a Hub id"
-
-
-@dataclass(frozen=True)
-class _Opened:
-    """A source whose parts are known; `read` gives the table of one part with what is known of its rows."""
-
-    source: Any
-    name: str
-    parts: tuple[str, ...]
-    read: Callable[[str | None], tuple[datasets.Dataset, tables.Part]]
-    roles: Mapping[str, str] | None = None
 
 
 def load(
@@ -72,19 +54,23 @@ def load(
     """
     if isinstance(source, DataSpec):
         asked = {"config": config, "split": split, "columns": columns, "rows": rows, "delimiter": delimiter}
+        asked |= {
+            "encoding": None if encoding == "utf-8" else encoding,
+            "bad_rows": None if bad_rows == "raise" else bad_rows,
+        }
         fields = {**source.model_dump(), **{name: value for name, value in asked.items() if value is not None}}
         return load(fields.pop("source"), **fields)
     settings = {"config": config, "rows": rows, "delimiter": delimiter, "encoding": encoding, "bad_rows": bad_rows}
     _check(settings, columns)
-    opened = _open(source, config, delimiter, encoding)
-    chosen = _choose(opened, split)
+    opened = open_source(source, config, delimiter, encoding)
+    chosen = choose(opened, split)
     dataset, part = opened.read(chosen)
     where = f"{opened.name} ({chosen})" if chosen else opened.name
     kinds = {item.name: roles.kind_of(item.type) for item in dataset.features.arrow_schema}
     meant, why = _roles(columns, opened, kinds, where)
-    _score_is_a_number(dataset, meant, kinds, where)
+    _score_is_a_number(part, dataset, meant, kinds, where)
     kept, left_out = usable(part, dataset, meant, where, rows=rows, bad_rows=bad_rows)
-    return Examples(kept, meant, opened.name, chosen, opened.parts, left_out, why, opened.source, settings)
+    return Examples(kept, meant, opened.name, chosen, opened.parts, left_out, why, opened.source, settings, part.note)
 
 
 def usable(
@@ -109,15 +95,14 @@ def usable(
         dataset = dataset.select(range(min(len(dataset), rows - bisect_right(skipped, rows))))
     used = {name: role for name, role in meant.items() if role != "ignore"}
     bad = {flaw.row: flaw for flaw in reversed(found) if flaw.skipped or flaw.column in used}
-    # position in the table -> row of the file: rows that could not be read are not in the table
-    gaps = np.array(skipped, dtype=np.int64) - np.arange(1, len(skipped) + 1)
+    numbers = _row_numbers(found, len(dataset))
     keep = np.ones(len(dataset), dtype=bool)
     names = next(
         (getattr(dataset.features[name], "names", None) for name, role in used.items() if role == "label"), None
     )
     batches = dataset.select_columns(list(used)).with_format("arrow").iter(tables.BATCH) if len(dataset) else iter(())
     for at, column, reason, detail in flaws.find(batches, used, names):
-        row = at + 1 + int(np.searchsorted(gaps, at, side="right"))
+        row = int(numbers[at])
         line = None if part.first_line is None else part.first_line + row - 1
         bad.setdefault(row, Flaw(row, line, column, reason, detail))
         keep[at] = False
@@ -133,6 +118,15 @@ def usable(
     return (dataset if keep.all() else dataset.select(np.flatnonzero(keep))), left_out
 
 
+def _row_numbers(found: Iterable[Flaw], rows: int) -> np.ndarray:
+    """Position in the table -> row of the file: rows that could not be read are not in the table. int64, shape (rows,)."""
+    import numpy as np
+
+    skipped = np.array(sorted(flaw.row for flaw in found if flaw.skipped), dtype=np.int64)
+    positions = np.arange(rows)
+    return positions + 1 + np.searchsorted(skipped - np.arange(1, len(skipped) + 1), positions, side="right")
+
+
 def _check(settings: Mapping[str, Any], columns: object) -> None:
     if settings["bad_rows"] not in ("raise", "leave out"):
         raise DataError(f"expected bad_rows='raise' or bad_rows='leave out', got {settings['bad_rows']!r}")
@@ -145,32 +139,14 @@ def _check(settings: Mapping[str, Any], columns: object) -> None:
         raise DataError(f"expected one character as delimiter, got {delimiter!r}; for a tab write delimiter='\\t'")
 
 
-def _choose(opened: _Opened, split: str | None) -> str | None:
-    parts = opened.parts
-    if split is None and parts:
-        if "train" not in parts and len(parts) > 1:
-            raise DataError(
-                f"expected the name of a part of {opened.name}, got none; choose with split= one of {', '.join(parts)}"
-            )
-        return "train" if "train" in parts else parts[0]
-    if split is not None and split not in parts:
-        there = (
-            f"its parts are {', '.join(parts)}{did_you_mean(split, parts)}"
-            if parts
-            else "it is one table without parts; leave split out"
-        )
-        raise DataError(f"expected a part of {opened.name}, got split={split!r}; {there}")
-    return split
-
-
 def _roles(
-    columns: Mapping[str, str] | None, opened: _Opened, kinds: dict[str, str], where: str
+    columns: Mapping[str, str] | None, opened: Opened, kinds: dict[str, str], where: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     if "text" not in kinds.values():
         there = ", ".join(f"{name!r} with {roles.KINDS[kind]}" for name, kind in kinds.items()) or "no columns"
         raise DataError(f"expected at least one column of texts in {where}, got {there}; add the texts as a column")
     if columns:
-        return roles.checked(columns, kinds, where), dict.fromkeys(columns, "given")
+        return roles.checked(columns, kinds, where), dict.fromkeys(kinds, "not named") | dict.fromkeys(columns, "given")
     if opened.roles is not None:
         return dict(opened.roles), dict.fromkeys(opened.roles, "shipped so")
     meant, why = roles.guess(kinds)
@@ -182,181 +158,19 @@ def _roles(
 
 
 def _score_is_a_number(
-    dataset: datasets.Dataset, meant: Mapping[str, str], kinds: Mapping[str, str], where: str
+    part: tables.Part, dataset: datasets.Dataset, meant: Mapping[str, str], kinds: Mapping[str, str], where: str
 ) -> None:
     column = next((name for name, role in meant.items() if role == "score" and kinds[name] == "text"), None)
     if column is None:
         return
-    for row, value in enumerate(dataset[column], 1):
+    for at, value in enumerate(dataset[column]):
         try:
             float(value)
         except (TypeError, ValueError):
+            row = int(_row_numbers(part.flaws, len(dataset))[at])
             comma = "; write decimals with a point" if "," in str(value) else ""
             raise DataError(
                 f"{where}, row {row}, column {column!r}: expected a number, got {flaws.cut(value)}{comma}; mend it, or give the "
                 "column another role with columns=…"
             ) from None
     raise DataError(f"expected numbers in column {column!r} of {where}, got texts; store them as numbers")
-
-
-# sources
-
-
-def _open(source: Any, config: str | None, delimiter: str | None, encoding: str) -> _Opened:
-    import datasets
-
-    if isinstance(source, str | os.PathLike):
-        name = os.fspath(source)
-        path = Path(os.path.abspath(Path(name).expanduser()))
-        if path.is_dir():
-            return _folder(path, delimiter, encoding)
-        if path.exists():
-            return _file(path, delimiter, encoding)
-        if name.startswith(SHIPPED):
-            return _shipped(name)
-        hub = (
-            name.count("/") == 1
-            and name[0] not in "./~"
-            and not path.parent.is_dir()
-            and tables.suffix_of(path) not in tables.FORMATS
-        )
-        return _hub(name, config) if hub else _not_there(path, name)
-    if isinstance(source, datasets.DatasetDict):
-        return _in_memory(source, dict(source), "DatasetDict")
-    if isinstance(source, datasets.Dataset):
-        return _in_memory(source, {"": source}, "Dataset")
-    if type(source).__module__.startswith("pandas.") and hasattr(source, "columns"):
-        return _Opened(source, "DataFrame", (), lambda _: _frame(source))
-    raise DataError(
-        f"expected {SHAPES}, got {type(source).__name__}; for plain lists: pandas.DataFrame({{'text': [...]}})"
-    )
-
-
-def _not_there(path: Path, name: str) -> _Opened:
-    folder = next(parent for parent in path.parents if parent.is_dir())
-    close = difflib.get_close_matches(path.name, os.listdir(folder), n=3, cutoff=0.5) if folder == path.parent else []
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else f"; expected is {SHAPES}"
-    there = (
-        f"there is no such file in {folder}" if folder == path.parent else f"the folder {path.parent} does not exist"
-    )
-    raise DataError(f"expected a table at {name!r}, but {there}{hint}")
-
-
-def _file(path: Path, delimiter: str | None, encoding: str) -> _Opened:
-    found = tables.tables(path, delimiter=delimiter, encoding=encoding)
-
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
-        return found[split or ""].open(), found[split or ""]
-
-    return _Opened(str(path), path.name, tuple(name for name in found if name), read)
-
-
-def _folder(path: Path, delimiter: str | None, encoding: str) -> _Opened:
-    import datasets
-
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        try:
-            saved = datasets.load_from_disk(str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"expected a folder of save_to_disk in {path}, but it is damaged ({error.__class__.__name__}); save it again"
-            ) from None
-        return _in_memory(str(path), dict(saved) if isinstance(saved, datasets.DatasetDict) else {"": saved}, path.name)
-    found: dict[str, Path] = {}
-    for file in sorted(path.iterdir()):
-        stem = file.name.split(".")[0].lower()
-        if tables.suffix_of(file) in tables.FORMATS and stem in PARTS:
-            if stem in found:
-                raise DataError(
-                    f"expected one file a part in {path}, got {found[stem].name} and {file.name}; move one away"
-                )
-            found[stem] = file
-    if not found:
-        there = ", ".join(sorted(file.name for file in path.iterdir())[:5]) or "nothing"
-        raise DataError(
-            f"expected files named train, validation or test ({', '.join(tables.FORMATS)}) in {path}, got {there}; give the path of one file"
-        )
-
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
-        inner = _file(found[split or ""], delimiter, encoding)
-        return inner.read(_choose(inner, None))
-
-    return _Opened(str(path), path.name, tuple(name for name in PARTS if name in found), read)
-
-
-def _in_memory(source: Any, parts: Mapping[str, datasets.Dataset], name: str) -> _Opened:
-    if not parts:
-        raise DataError(f"expected at least one part in {name}, got none; put a table into it")
-    for part in parts.values():
-        tables.names(part.column_names, name)
-        if len(part) == 0:
-            raise DataError(f"expected rows in {name}, got none; put rows into every part of it")
-
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
-        return parts[split or ""].with_format(None), tables.Part(Path(name))
-
-    return _Opened(source, name, tuple(part for part in parts if part), read)
-
-
-def _frame(frame: pd.DataFrame) -> tuple[datasets.Dataset, tables.Part]:
-    import datasets
-
-    if len(frame) == 0:
-        raise DataError("expected rows in the DataFrame, got none; put rows into it")
-    table, found = records.frame_to_arrow(frame)
-    return datasets.Dataset(table), tables.Part(Path("DataFrame"), found)
-
-
-def _shipped(name: str) -> _Opened:
-    import datasets
-
-    from workbench.data.glossary import views
-
-    view = name.removeprefix(SHIPPED)
-    if view not in views.VIEWS:
-        known = [SHIPPED + known for known in views.VIEWS]
-        raise DataError(f"expected one of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}")
-
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
-        return datasets.Dataset.from_dict(views.rows(view, split or "train")[0]), tables.Part(Path(name))
-
-    return _Opened(name, name, ("train", "test"), read, views.rows(view, "train")[1])
-
-
-def _hub(name: str, config: str | None) -> _Opened:
-    import datasets
-    from datasets.naming import camelcase_to_snakecase
-    from huggingface_hub import constants
-
-    owner, _, own = name.partition("/")
-    cached = (Path(datasets.config.HF_DATASETS_CACHE) / f"{owner}___{camelcase_to_snakecase(own)}").is_dir()
-    away = constants.HF_HUB_OFFLINE or not models._reachable(constants.ENDPOINT)
-    if away and not cached:
-        raise DataError(
-            f"expected a file or a data set of the Hub, got {name!r}: there is no such path, it is not in the local cache, and the "
-            "Hub cannot be reached; check the spelling, give the path of a file, or load it once with a network"
-        )
-    try:
-        with _offline(away):
-            loaded = datasets.load_dataset(name, config)
-    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        why = flaws.cut(" ".join(str(error).split()), 200)
-        raise DataError(
-            f"expected the data set {name!r} from the Hub, got {error.__class__.__name__}: {why}; check name and config"
-        ) from error
-    return _in_memory(name, dict(loaded), name)
-
-
-@contextmanager
-def _offline(wanted: bool) -> Iterator[None]:
-    """Keep `datasets` to its cache: without a network it would knock at the Hub again and again first."""
-    import datasets
-    from huggingface_hub import constants
-
-    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
-    if wanted:
-        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before

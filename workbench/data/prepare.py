@@ -43,9 +43,14 @@ def fit(loss: Loss, data: Examples) -> None:
     inner = loss.innermost
     if inner.source is not None:
         return
-    why = catalog.fits(catalog.get(inner.name), len(data.texts), label_kind(data))
+    kind = label_kind(data)
+    why = catalog.fits(catalog.get(inner.name), len(data.texts), kind)
     if why:
-        raise DataError(f"{inner.name} does not suit {data.name}: {why}")
+        suited = [info.name for info, reason in catalog.fitting(len(data.texts), kind) if reason is None][:3]
+        advice = (
+            f"take {' or '.join(suited)}, or set the roles of the columns" if suited else "set the roles of the columns"
+        )
+        raise DataError(f"{inner.name} does not suit {data.name}: {why.removesuffix('.')}; {advice}")
     if len(data) == 0:
         raise DataError(f"expected rows to train on, got none in {data.name}; look at the rows that were left out")
 
@@ -54,13 +59,12 @@ def label_kind(data: Examples) -> str | None:
     """none, class, binary, score, scores or embedding: what the label column of a table holds."""
     if data.label is None:
         return None
-    if data.roles[data.label] == "label":
-        head = set(data.to_training()["label"][:100_000])
-        return "binary" if head <= {0, 1} else "class"
-    first = data.dataset[data.label][0] if len(data) else 0.0
-    if isinstance(first, list):
-        return "embedding" if len(first) > max(8, len(data.texts)) else "scores"
-    return "score"
+    head = data.to_training().select(range(min(len(data), 100_000)))[data.roles[data.label]]
+    if len(head) and isinstance(head[0], list):
+        return "embedding" if len(head[0]) > max(8, len(data.texts)) else "scores"
+    if set(head) <= {0, 1}:
+        return "binary"
+    return "class" if data.roles[data.label] == "label" else "score"
 
 
 def hold_out(data: Examples, share: float, seed: int) -> tuple[Examples, Examples | None]:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.data import tables
+from workbench.data import tables, textfile
 from workbench.data.flaws import Flaw, cut
 from workbench.errors import DataError
 
@@ -34,11 +34,11 @@ def convert(path: Path, folder: Path, *, encoding: str) -> dict[str, tables.Part
     Raises:
         DataError: not JSON (with the line), of no known shape, or without rows.
     """
-    tables.survey(path, encoding)
-    if tables.suffix_of(path) != ".json" or _one_a_line(path, encoding):
+    textfile.survey(path, encoding)
+    if textfile.suffix_of(path) != ".json" or _one_a_line(path, encoding):
         return {"": write(lambda part: _lines(path, encoding, part), folder / "0.arrow", str(path))}
     try:
-        with tables.text(path, encoding, newline="\n") as file:
+        with textfile.text(path, encoding, newline="\n") as file:
             value = json.load(file)
     except json.JSONDecodeError as error:
         raise DataError(
@@ -58,7 +58,7 @@ def convert(path: Path, folder: Path, *, encoding: str) -> dict[str, tables.Part
 
 
 def _one_a_line(path: Path, encoding: str) -> bool:
-    with tables.text(path, encoding, newline="\n") as file:
+    with textfile.text(path, encoding, newline="\n") as file:
         first, second = (*islice((line for line in file if line.strip()), 2), "")[:2]
     try:
         return second.lstrip()[:1] == "{" and isinstance(json.loads(first), dict)
@@ -68,13 +68,14 @@ def _one_a_line(path: Path, encoding: str) -> bool:
 
 def _lines(path: Path, encoding: str, part: tables.Part) -> Iterator[Row]:
     number = line = 0
-    with tables.text(path, encoding, newline="\n") as file:
+    scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+    with textfile.text(path, encoding, newline="\n") as file:
         for line, content in enumerate(file, 1):
             if content.isspace():
                 continue
             number += 1
             try:
-                row = json.loads(content)
+                row = _object(content, scan)
             except (ValueError, RecursionError) as error:
                 why = f"expected one JSON object a line, got {cut(content.strip())} ({str(error).split(': line')[0]})"
                 part.flaws.append(Flaw(number, line, None, "broken JSON", why, True))
@@ -85,6 +86,14 @@ def _lines(path: Path, encoding: str, part: tables.Part) -> Iterator[Row]:
                 why = f'expected an object such as {{"text": "…"}}, got {cut(row)}'
                 part.flaws.append(Flaw(number, line, None, "no record", why, True))
     part.first_line = 1 if line == number else None
+
+
+def _object(content: str, scan: Callable[[str, int], tuple[Any, int]]) -> Any:
+    try:
+        row, end = scan(content, 0)  # half the time of json.loads
+    except StopIteration:
+        end = 0
+    return row if end and content[end:] in ("\n", "\r\n", "") else json.loads(content)
 
 
 def _items(rows: list[Any], names: dict[int, list[str]], part: tables.Part) -> Iterator[Row]:
@@ -146,7 +155,7 @@ def _rows(columns: Mapping[str, list[Any]], path: Path) -> list[Any]:
     if len(set(lengths.values())) > 1:
         short, long = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
         raise DataError(
-            f"expected columns of one length in {path}, got {lengths[short]} cells in {short!r} and {lengths[long]} in {long!r}; add or remove cells"
+            f"expected columns of one length in {path}, got {lengths[short]} in {short!r} and {lengths[long]} in {long!r}; add or remove cells"
         )
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
@@ -197,7 +206,8 @@ def _write(source: Source, part: tables.Part, types: dict[str, set[str]]) -> Non
 
 
 def _cells(chunk: list[Row]) -> dict[str, list[Any]]:
-    names = dict.fromkeys(name for _, _, row in chunk for name in row)
+    alike = dict.fromkeys(tuple(row) for _, _, row in chunk)
+    names = dict.fromkeys(name for keys in alike for name in keys)
     return {name: [row.get(name) for _, _, row in chunk] for name in names}
 
 
@@ -241,8 +251,9 @@ def _array(
     if kind == "other":
         values = [None if value is None else json.dumps(value, default=str).encode() for value in values]
     if kind == "text":
+        mixed = not set(map(type, values)) <= {str, type(None)}
         odd = {at: f"expected a text, got {cut(value)} ({type(value).__name__})"
-               for at, value in enumerate(values) if value is not None and not isinstance(value, str)}  # fmt: skip
+               for at, value in enumerate(values if mixed else ()) if value is not None and not isinstance(value, str)}  # fmt: skip
         try:
             return pa.array(
                 [None if at in odd else value for at, value in enumerate(values)] if odd else values, pa.string()
@@ -266,9 +277,16 @@ def _encodes(value: str) -> bool:
         return False
 
 
+def _python(value: Any) -> Any:
+    """The cell without numpy, and None for what pandas takes for missing."""
+    import pandas as pd
+
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    return None if pd.api.types.is_scalar(plain) and pd.isna(plain) else plain
+
+
 def frame_to_arrow(frame: pd.DataFrame) -> tuple[pa.Table, list[Flaw]]:
     """A DataFrame as an Arrow table, and the cells that are no text in columns of texts; the index is left behind."""
-    import pandas as pd
     import pyarrow as pa
 
     names = [str(name) for name in frame.columns]
@@ -278,14 +296,7 @@ def frame_to_arrow(frame: pd.DataFrame) -> tuple[pa.Table, list[Flaw]]:
     for place, name in enumerate(names):
         series = frame.iloc[:, place]
         if series.dtype == object:
-            values = [
-                None if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)) else value
-                for value in series
-            ]
-            values = [
-                value.tolist() if hasattr(value, "tolist") and hasattr(value, "ndim") and value.ndim else value
-                for value in values
-            ]
+            values = [_python(value) for value in series]
             places: list[tuple[int, int | None]] = [(number, None) for number in range(1, len(values) + 1)]
             arrays.append(_array(name, values, _kind(_types(values)), places, flaws))
         else:

@@ -49,7 +49,12 @@ def hint(name: str) -> str | None:
     plain = re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_")
     if plain in LABEL or plain in SCORE:
         return "label" if plain in LABEL else "score"
-    if plain in NOT_DATA or plain.endswith(("_id", "_idx", "_url")) or plain == "pairid" or not plain:
+    if (
+        plain in NOT_DATA
+        or plain.endswith(("_id", "_idx", "_url"))
+        or plain.startswith("unnamed")
+        or plain in ("pairid", "")
+    ):
         return "ignore"
     if NEGATIVE.fullmatch(plain) or plain.startswith(("negative_", "hard_negative")):
         return "negative"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import hashlib
-import io
 import json
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from workbench import files
+from workbench.data import textfile
 from workbench.data.flaws import Flaw, cut
 from workbench.errors import DataError
 
@@ -29,9 +26,6 @@ FORMATS = {".csv": "delimited", ".tsv": "delimited", ".tab": "delimited", ".json
            ".feather": "arrow"}  # fmt: skip
 BATCH = 10_000
 VERSION = "1"
-MAGIC = {b"PAR1": "a Parquet file", b"ARROW1": "an Arrow file", b"PK\x03\x04": "a zip archive or a spreadsheet",
-         b"\x1f\x8b": "compressed with gzip", b"%PDF": "a PDF", b"\x89PNG": "a picture",
-         b"\x28\xb5\x2f\xfd": "compressed with zstd"}  # fmt: skip
 
 
 @dataclass
@@ -45,6 +39,7 @@ class Part:
     flaws: list[Flaw] = field(default_factory=list)
     blank_lines: int = 0
     first_line: int | None = None
+    note: str = ""
 
     def open(self) -> datasets.Dataset:
         """The table, memory-mapped."""
@@ -53,18 +48,13 @@ class Part:
         return datasets.Dataset.from_file(str(self.path))
 
 
-def suffix_of(path: Path) -> str:
-    """The suffix that tells the format: of ``a.csv.gz`` it is ``.csv``."""
-    return (Path(path.stem) if path.suffix.lower() == ".gz" else path).suffix.lower()
-
-
 def tables(path: Path, *, delimiter: str | None, encoding: str) -> dict[str, Part]:
     """The tables of a file: part name -> table; the name is empty where the file is one table.
 
     Raises:
         DataError: the file cannot be read as what its suffix says, or there is no room for the cached copy.
     """
-    format_ = FORMATS.get(suffix_of(path))
+    format_ = FORMATS.get(textfile.suffix_of(path))
     if format_ is None:
         raise DataError(
             f"expected a table ({', '.join(FORMATS)}), got {path.name!r}; convert it, or give it its suffix"
@@ -84,8 +74,7 @@ def tables(path: Path, *, delimiter: str | None, encoding: str) -> dict[str, Par
             _finish(beside, place)
     info = json.loads((place / "info.json").read_text(encoding="utf-8"))
     return {
-        name: Part(place / file, [Flaw(*flaw) for flaw in flaws], blank_lines, first_line)
-        for name, (file, flaws, blank_lines, first_line) in info.items()
+        name: Part(place / file, [Flaw(*flaw) for flaw in flaws], *rest) for name, (file, flaws, *rest) in info.items()
     }
 
 
@@ -98,7 +87,9 @@ def _convert(format_: str, path: Path, folder: Path, delimiter: str | None, enco
         parts = records.convert(path, folder, encoding=encoding)
     else:
         parts = {"": _copy(path, folder / "0.arrow", _parquet if format_ == "parquet" else _arrow)}
-    info = {name: (part.path.name, part.flaws, part.blank_lines, part.first_line) for name, part in parts.items()}
+    info = {
+        name: (part.path.name, part.flaws, part.blank_lines, part.first_line, part.note) for name, part in parts.items()
+    }
     (folder / "info.json").write_text(json.dumps(info), encoding="utf-8")
 
 
@@ -161,7 +152,9 @@ def _copy(path: Path, target: Path, read: Any) -> Part:
             yield from read(path)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError, EOFError) as error:
             head = path.open("rb").read(8)
-            looks = next((what for magic, what in MAGIC.items() if head.startswith(magic) and kind not in what), None)
+            looks = next(
+                (what for magic, what in textfile.MAGIC.items() if head.startswith(magic) and kind not in what), None
+            )
             why = f"it looks like {looks}" if looks else f"it is cut off or damaged ({cut(_first_line(error), 120)})"
             raise DataError(f"expected {kind} in {path}, but {why}; write the file again") from None
 
@@ -221,83 +214,3 @@ def names(found: list[str], path: Path | str) -> None:
         raise DataError(
             f"expected every column of {path} to have a name of its own, got {twice[0]!r} twice; rename one"
         )
-
-
-# text files
-
-
-def binary(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked where it ends in .gz."""
-    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def text(path: Path, encoding: str, *, newline: str) -> io.TextIOWrapper:
-    """A text file without its byte order mark; see `survey`, which makes sure that it can be read."""
-    plain = codecs.lookup(encoding).name
-    return io.TextIOWrapper(binary(path), encoding="utf-8-sig" if plain == "utf-8" else plain, newline=newline)  # type: ignore[arg-type]
-
-
-def survey(path: Path, encoding: str) -> bool:
-    """Read a text file once; whether there is a quotation mark in it.
-
-    Raises:
-        DataError: not text, not in this encoding (line and byte are named), cut off, or nothing but white space.
-    """
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError:
-        raise DataError(f"expected the name of an encoding such as utf-8, cp1252 or utf-16, got {encoding!r}") from None
-    quotes, empty, lines, done, wide = False, True, 1, 0, codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
-    try:
-        with binary(path) as file:
-            while True:
-                chunk = file.read(1 << 20)
-                if done == 0:
-                    _text_at_all(chunk, path, wide)
-                if not wide and (at := chunk.find(b"\0")) >= 0:
-                    line = lines + chunk.count(b"\n", 0, at)
-                    raise DataError(
-                        f"expected text in {path}, got a zero byte in line {line} (byte {done + at + 1} of the file); it is a "
-                        "binary file, or is to be loaded with encoding='utf-16'"
-                    )
-                kept = len(decoder.getstate()[0])
-                try:
-                    decoded = decoder.decode(chunk, final=not chunk)
-                except UnicodeDecodeError as error:
-                    line = lines + chunk.count(b"\n", 0, max(0, error.start - kept))
-                    raise _wrong_encoding(path, encoding, error, line, done - kept + error.start + 1) from None
-                empty = empty and not decoded.strip("\ufeff \t\r\n")
-                if not chunk:
-                    break
-                quotes = quotes or b'"' in chunk
-                lines, done = lines + chunk.count(b"\n"), done + len(chunk)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise DataError(f"expected a gzip file in {path}, but it is cut off or damaged; compress it again") from None
-    if empty:
-        raise DataError(f"expected a table in {path}, but it holds no text; write a header and rows into it")
-    return quotes
-
-
-def _text_at_all(head: bytes, path: Path, wide: bool) -> None:
-    looks = next((what for magic, what in MAGIC.items() if head.startswith(magic)), None)
-    if looks:
-        raise DataError(
-            f"expected text in {path}, but it looks like {looks}; give it the suffix of what it is, or export it as CSV"
-        )
-    if not wide and head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise DataError(f"expected UTF-8 text in {path}, but it begins like UTF-16; load it with encoding='utf-16'")
-
-
-def _wrong_encoding(path: Path, encoding: str, error: UnicodeDecodeError, line: int, byte: int) -> DataError:
-    bad = error.object[error.start : error.start + 1]
-    around = error.object[max(0, error.start - 2000) : error.start + 2000]
-    try:
-        around.decode("cp1252")
-        advice = "encoding='cp1252' (Windows) or encoding='latin-1'"
-    except UnicodeDecodeError:
-        advice = "encoding='latin-1', or in the encoding that it was written in"
-    if codecs.lookup(encoding).name != "utf-8":
-        advice = "encoding='utf-8', or in the encoding that it was written in"
-    return DataError(
-        f"expected {encoding} text in {path}, got the byte 0x{bad.hex()} in line {line} (byte {byte} of the file); load it with {advice}"
-    )

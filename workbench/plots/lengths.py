@@ -13,15 +13,15 @@ from workbench.plots import theme as house
 
 def lengths_figure(stats: TokenStats, *, title: str = "Length of the texts", theme: str = "light") -> go.Figure:
     """One histogram a text column, in tokens before truncation."""
-    columns = {name: column for name, column in stats.columns.items() if column.histogram is not None}
+    columns = {name: column.histogram for name, column in stats.columns.items() if column.histogram is not None}
     if not columns or stats.rows == 0:
         return house.empty(title, "There are no texts to measure.", theme=theme)
     shown = make_subplots(
         rows=1, cols=len(columns), subplot_titles=[house.text(name, 30) for name in columns], horizontal_spacing=0.08
     )
     shown.update_layout(house.figure(f"{title}, {stats.rows:,} rows", height=320, theme=theme).layout)
-    for place, column in enumerate(columns.values(), 1):
-        edges, counts = column.histogram.edges, column.histogram.counts
+    for place, histogram in enumerate(columns.values(), 1):
+        edges, counts = histogram.edges, histogram.counts
         middles = [(low + high) / 2 for low, high in pairwise(edges)]
         widths = [high - low for low, high in pairwise(edges)]
         hover = "%{y} texts of about %{x} tokens<extra></extra>"

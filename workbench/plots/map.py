@@ -30,7 +30,8 @@ def map_figure(projection: Projection, *, title: str = "Map of the embedding spa
                 mode="markers",
                 name=house.text(name, 30),
                 text=[house.text(projection.space.texts[row]) for row in rows],
-                hovertemplate="%{text}<extra>" + house.text(name, 30) + "</extra>",
+                # not the name itself, in which a %{x} would be filled in
+                hovertemplate="%{text}<extra>%{fullData.name}</extra>",
                 marker={
                     "size": 6 if len(placed) > 500 else 8,
                     "opacity": 0.8,
@@ -45,7 +46,7 @@ def map_figure(projection: Projection, *, title: str = "Map of the embedding spa
     shown.update_yaxes(title=f"{projection.engine.upper()} 2 (no unit)", **axis)
     shown.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "font": {"size": 11}}, margin={"b": 84})
     shown.add_annotation(
-        text=house.text(projection.caption, 300),
+        text=house.text(projection.caption, 300, width=130),
         x=0,
         y=-0.13,
         xref="paper",

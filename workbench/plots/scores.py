@@ -22,13 +22,17 @@ def scores_figure(
     if not names:
         return house.empty(title, "No score is defined for both models.", theme=theme)
     shown = house.figure(title, height=150 + 56 * len(names), theme=theme)
-    for part, colour, symbol in (("before", house.BEFORE, "diamond"), ("after", house.AFTER, "circle")):
+    for part, colour, symbol, shift in (
+        ("before", house.BEFORE, "diamond", -0.13),
+        ("after", house.AFTER, "circle", 0.13),
+    ):
         values = [scores[part]["scores"][name] for name in names]
         middle = [value["value"] for value in values]
         shown.add_trace(
             go.Scatter(
                 x=middle,
-                y=names,
+                y=[place + shift for place in range(len(names))],
+                customdata=[house.text(name, 60) for name in names],
                 name=part,
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 10},
@@ -44,11 +48,14 @@ def scores_figure(
                         for value in values
                     ],
                 },
-                hovertemplate="%{y}: %{x:.4f}<extra>" + part + "</extra>",
+                hovertemplate="%{customdata}: %{x:.4f}<extra>" + part + "</extra>",
             )
         )
     n = scores["after"]["scores"][names[0]]["n"]
     shown.update_xaxes(title=f"score, 95% bootstrap interval, n = {n:,}")
-    shown.update_yaxes(autorange="reversed")
+    labels = [house.text(name, 40) for name in names]
+    shown.update_yaxes(
+        range=[len(names) - 0.4, -0.6], tickvals=list(range(len(names))), ticktext=labels, zeroline=False
+    )
     shown.update_layout(margin={"l": 150}, legend={"y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"})
     return shown

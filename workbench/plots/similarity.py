@@ -26,8 +26,7 @@ def change_figure(
     """Base, tuned and difference in one row. Both records hold the same texts."""
     if not before.texts:
         return house.empty(title, "There are no texts to compare.", theme=theme)
-    names = [f"{name}: {house.text(model, 40)}" for name, model in (("before", before.model), ("after", after.model))]
-    shown = make_subplots(rows=1, cols=3, subplot_titles=[*names, "after − before"], horizontal_spacing=0.04)
+    shown = make_subplots(rows=1, cols=3, subplot_titles=["before", "after", "after − before"], horizontal_spacing=0.04)
     shown.update_layout(house.figure(title, height=170 + 38 * len(before.texts), theme=theme).layout)
     widest = max(0.1, float(np.nanmax(np.abs(after.matrix - before.matrix), initial=0)))
     shown.add_trace(_heat(before.matrix, before.texts, lowest=0.0, highest=1.0, scale="Blues", bar=None), row=1, col=1)
@@ -42,7 +41,19 @@ def change_figure(
     _axes(shown, before.texts)
     for column in (2, 3):
         shown.update_yaxes(showticklabels=False, row=1, col=column)
-    shown.update_layout(margin={"t": 96, "l": 230})
+    models = f"before: {before.model}; after: {after.model}"
+    shown.add_annotation(
+        text=house.text(models, 200, width=200),
+        x=0,
+        y=0,
+        yshift=-34,
+        xref="paper",
+        yref="paper",
+        showarrow=False,
+        xanchor="left",
+        yanchor="top",
+    )
+    shown.update_layout(margin={"t": 84, "l": 240, "b": 76})
     return shown
 
 
@@ -71,5 +82,6 @@ def _axes(shown: go.Figure, texts: tuple[str, ...]) -> None:
         tickvals=places,
         ticktext=[f"{n + 1} {house.text(text, 34)}" for n, text in enumerate(texts)],
         autorange="reversed",
+        ticklabelstandoff=6,
     )
-    shown.update_layout(margin={"l": 230})
+    shown.update_layout(margin={"l": 240})

@@ -15,13 +15,13 @@ SEQUENTIAL = "Viridis"
 HOVER = 200
 
 
-def text(value: object, limit: int = HOVER) -> str:
+def text(value: object, limit: int = HOVER, *, width: int = 60) -> str:
     """A text from outside for a title, label or hover: cut, escaped, wrapped; plotly reads some HTML."""
     plain = " ".join(str(value).split())
     plain = plain[: limit - 1] + "…" if len(plain) > limit else plain
     words, lines, line = plain.split(" "), [], ""
     for word in words:
-        if line and len(line) + len(word) > 60:
+        if line and len(line) + len(word) > width:
             lines.append(line)
             line = ""
         line = f"{line} {word}".strip()
@@ -34,7 +34,7 @@ def figure(title: str, *, height: int = 380, theme: str = "light") -> go.Figure:
     shown.update_layout(
         template="plotly_dark" if theme == "dark" else "plotly_white",
         title={
-            "text": text(title, 160),
+            "text": text(title, 160, width=160),
             "font": {"size": 15},
             "x": 0.01,
             "xanchor": "left",

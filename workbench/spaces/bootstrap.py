@@ -41,10 +41,14 @@ class Metric:
             return None, f"{len(self.values)} pairs are too few for a correlation, which needs 3"
         if np.ptp(self.gold) == 0:
             return None, "all given scores are equal"
-        if np.ptp(self.values) < 1e-9:
+        beyond = "the similarities are too large or too small to be correlated"
+        if not np.isfinite(self.values).all():
+            return None, beyond
+        # float32 vectors give equal similarities up to about 1e-7 of their size
+        if np.ptp(self.values) <= 1e-6 * np.abs(self.values).max():
             return None, "the model gives all pairs the same similarity"
         value = _correlation(self.kind, self.values, self.gold)
-        return (value, "") if np.isfinite(value) else (None, "the similarities differ by too little or too much")
+        return (value, "") if np.isfinite(value) else (None, beyond)
 
 
 def interval(metric: Metric, *, seed: int, resamples: int) -> tuple[float | None, float | None, str]:

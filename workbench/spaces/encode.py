@@ -123,7 +123,7 @@ def _identity(model: object) -> tuple[str, str]:
     """(name, fingerprint) of a model that may or may not be loaded."""
     source = _source(model)
     if source is not None:
-        return str(model) if isinstance(model, str) else source.name, models.fingerprint(source)
+        return _short(source), models.fingerprint(source)
     if not hasattr(model, "encode"):
         raise ModelError(
             f"expected a model name, a folder, a run or a SentenceTransformer, got {type(model).__name__}; pass one of these"
@@ -135,6 +135,13 @@ def _source(model: object) -> Path | None:
     """Where a model that is not loaded yet comes from: a name or folder, or the model folder of a run."""
     folder = model if isinstance(model, str | Path) else getattr(model, "model_folder", None)
     return None if folder is None else Path(folder)
+
+
+def _short(source: Path) -> str:
+    """A name for people: the Hub id, the run, or the folder without the way to it."""
+    if not source.is_dir():
+        return str(source)
+    return source.parent.name if source.name == "model" else source.resolve().name
 
 
 def _loaded_name(model: Any) -> str:

@@ -304,7 +304,7 @@ def _score(metric: Metric, alike: str, seed: int, resamples: int) -> Score:
     return Score(value, low, high, len(metric.values), groups, why)
 
 
-Built = tuple[dict[str, Metric], list[tuple[str, ...]], str]
+Built = tuple[dict[str, Metric], Sequence[tuple[str, ...]], str]
 
 
 def _triplets(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
@@ -343,13 +343,13 @@ def _retrieval(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
     hits = np.array(
         [[place in relevant[text] for place in row] for text, row in zip(asked, found, strict=True)], dtype=float
     ).reshape(found.shape)
-    gain = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    gain = 1 / np.log2(np.arange(2, found.shape[1] + 2))
     ideal = np.array([gain[: len(relevant[text])].sum() for text in asked])
     sizes = np.array([len(relevant[text]) for text in asked], dtype=float)
     first = np.where(hits.any(axis=1), 1 / (1 + hits.argmax(axis=1)), 0.0) if hits.size else np.zeros(len(asked))
     values = {
-        "cosine_mrr@10": first,
         "cosine_ndcg@10": (hits @ gain) / np.where(ideal > 0, ideal, 1),
+        "cosine_mrr@10": first,
         "cosine_recall@10": hits.sum(axis=1) / np.where(sizes > 0, sizes, 1),
     }
     values |= {"cosine_accuracy@1": hits[:, 0] if hits.size else first}

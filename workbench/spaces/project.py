@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.errors import DataError
 from workbench.spaces.encode import Space
 from workbench.spaces.neighbours import nearest
 
@@ -70,7 +71,12 @@ def project(space: Space, *, seed: int = 0, neighbours: int = 15, start: np.ndar
         seed: seed of the layout; the same seed gives the same map on one machine.
         neighbours: size of the neighbourhood that is kept together; fewer where there are fewer texts.
         start: float, shape (n, 2), positions to start from; None starts from PCA.
+
+    Raises:
+        DataError: fewer than 1 neighbour is asked for.
     """
+    if neighbours < 1:
+        raise DataError(f"expected at least 1 neighbour, got {neighbours}; 15 is usual")
     usable = space.usable
     unit = space.unit[usable]
     xy = np.full((len(space), 2), np.nan, dtype=np.float32)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas
 
 POLL_S = 0.25
+# Threads that wait for each other sleep instead of spinning: on 2 cores with 2 busy neighbours a step took 1.1 s, not 5.2 s
+QUIET_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 ROOM_FOR = 8.0  # bytes of disk per byte of weights: model, two checkpoints with optimizer state
 
 
@@ -423,5 +425,5 @@ def _start(place: RunFolder) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**QUIET_THREADS, **os.environ, "PYTHONUNBUFFERED": "1"},
         )

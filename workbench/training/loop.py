@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -177,9 +178,8 @@ class RunTrainer(SentenceTransformerTrainer):
     ) -> Any:
         """The library's loss; its value is looked at before it does harm."""
         features, _ = self.collect_features(inputs)
-        masks = [part["attention_mask"] for part in features if "attention_mask" in part]  # each (rows, width)
-        rows = next((len(value) for value in features[0].values() if hasattr(value, "__len__")), 0)
-        loss = super().compute_loss(model, inputs, return_outputs=False, num_items_in_batch=num_items_in_batch)
+        rows, tokens, padded = counts(features)
+        loss: Any = super().compute_loss(model, inputs, return_outputs=False, num_items_in_batch=num_items_in_batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             step = self.state.global_step + 1
@@ -190,12 +190,7 @@ class RunTrainer(SentenceTransformerTrainer):
         line = catalog.reference(
             self.recipe.loss.name, self.recipe.loss.parameters, rows, len(features), normalized=self._normalized
         )
-        self.recorder.batch(
-            value,
-            line[0] if line else None,
-            sum(int(mask.sum()) for mask in masks),
-            sum(mask.numel() for mask in masks),
-        )
+        self.recorder.batch(value, line[0] if line else None, tokens, padded)
         return (loss, {}) if return_outputs else loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -215,8 +210,19 @@ class RunTrainer(SentenceTransformerTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Weights only: the card is written once, at the end, from the whole run."""
-        self.model.save_pretrained(output_dir or self.args.output_dir, create_model_card=False)
-        torch.save(self.args, Path(output_dir or self.args.output_dir) / "training_args.bin")
+        place = Path(str(output_dir or self.args.output_dir))
+        self.model.save_pretrained(str(place), create_model_card=False)
+        torch.save(self.args, place / "training_args.bin")
+
+
+def counts(features: list[dict[str, Any]]) -> tuple[int, int, int]:
+    """(rows, real tokens, tokens with padding) of one batch, over all its text columns."""
+    masks = [part["attention_mask"] for part in features if "attention_mask" in part]  # each (rows, width)
+    if masks:
+        return len(masks[0]), sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks)
+    # a static model gets the tokens of all rows in one line, and where each row begins
+    tokens = sum(part["input_ids"].numel() for part in features if "input_ids" in part)
+    return len(features[0].get("offsets", ())), tokens, tokens
 
 
 def build(
@@ -243,10 +249,21 @@ def build(
 
 
 def memory_bytes() -> int:
-    """Memory of this process: on CUDA the peak that torch allocated, else the resident set."""
+    """Memory now: what torch has allocated on CUDA, else the resident set of this process."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.memory_allocated())
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak_memory_bytes() -> int:
+    """Most memory so far: what torch had allocated on CUDA, else the resident set where the system keeps its peak."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return int(torch.cuda.max_memory_allocated())
-    return int(psutil.Process().memory_info().rss)
+    try:
+        import resource
+    except ImportError:  # Windows keeps no peak here
+        return memory_bytes()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -155,7 +155,7 @@ class Session:
             reason = str(error)
         self.status = recorder.status
         reason = reason or ("stopped as asked" if recorder.stopped else "")
-        after = self._after(model, before, final_step=trainer.state.global_step)
+        after = self._after(model, before, trainer.state)
         self._save(model, trainer, recorder, after, label, time.time() - began, reason)
         return reason
 
@@ -194,12 +194,12 @@ class Session:
             self.events.write("scores", step=0, epoch=0.0, scores=_values(result))
         return result
 
-    def _after(self, model: Any, before: Evaluation | None, *, final_step: int) -> dict[str, Any]:
+    def _after(self, model: Any, before: Evaluation | None, state: Any) -> dict[str, Any]:
         if before is None or self.evaluation is None:
             return {}
         self._say("scoring the tuned model")
         after = self._evaluate(model, 1000)
-        self.events.write("scores", step=final_step, scores=_values(after), final=True)
+        self.events.write("scores", step=state.global_step, epoch=state.epoch or 0.0, scores=_values(after), final=True)
         scores = {
             "before": before.to_json(),
             "after": after.to_json(),
@@ -249,7 +249,7 @@ class Session:
             planned_steps=trainer.state.max_steps,
             tokens=recorder.totals.tokens + recorder.window.tokens,
             padded_tokens=recorder.totals.padded + recorder.window.padded,
-            memory_mb=round(loop.memory_bytes() / 2**20),
+            memory_mb=round(loop.peak_memory_bytes() / 2**20),
             trainable=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
             total=sum(weight.numel() for weight in model.parameters()),
             stopped=reason,

@@ -1,0 +1,67 @@
+"""Similarity matrices as pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.plots.looking import HOSTILE, annotations, is_escaped, shown
+from workbench.plots.similarity import change_figure, similarity_figure
+from workbench.spaces.similarity import Similarity
+
+
+def record(n: int = 3, model: str = "a model", text: str = "text", factor: float = 1.0) -> Similarity:
+    matrix = (np.eye(n) + factor * 0.25 * (1 - np.eye(n))).astype(np.float32)
+    return Similarity(tuple(f"{text} {row}" for row in range(n)), matrix, model)
+
+
+def test_a_matrix_shows_its_numbers_and_its_model() -> None:
+    made = similarity_figure(record())
+    assert len(made.data) == 1
+    assert made.layout.title.text == "Cosine similarity, a model"
+    assert made.data[0].text.tolist()[0] == ["1.00", "0.25", "0.25"]
+    assert made.data[0].texttemplate == "%{text}"
+    assert list(made.layout.yaxis.ticktext) == ["1 text 0", "2 text 1", "3 text 2"]
+
+
+def test_a_large_matrix_keeps_its_numbers_for_the_hover() -> None:
+    assert similarity_figure(record(17)).data[0].texttemplate is None
+
+
+def test_before_after_and_difference_stand_side_by_side() -> None:
+    made = change_figure(record(model="base"), record(model="tuned", factor=2), title="Mine")
+    assert len(made.data) == 3
+    assert annotations(made) == "before: base | after: tuned | after − before"
+    assert made.layout.title.text == "Mine"
+    np.testing.assert_allclose(made.data[2].z[0], [0, 0.25, 0.25])
+    assert (made.data[2].zmin, made.data[2].zmax) == (-0.25, 0.25)
+
+
+def test_small_differences_are_not_blown_up() -> None:
+    made = change_figure(record(), record(factor=1.001))
+    assert (made.data[2].zmin, made.data[2].zmax) == (-0.1, 0.1)
+
+
+@pytest.mark.parametrize("draw", [similarity_figure, lambda one: change_figure(one, one)])
+def test_no_texts_are_a_titled_sentence(draw: object) -> None:
+    made = draw(record(0))
+    assert len(made.data) == 0
+    assert made.layout.title.text.startswith("Cosine similarity")
+    assert annotations(made) == "There are no texts to compare."
+
+
+@pytest.mark.parametrize("draw", [similarity_figure, lambda one: change_figure(one, one)])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_undefined_similarities_are_said_to_be_undefined(draw: object) -> None:
+    one = record(1)
+    one.matrix[:] = np.nan
+    made = draw(one)
+    assert made.data[0].text.tolist() == [["undefined"]]
+    assert "nan" not in shown(made)
+
+
+@pytest.mark.parametrize("draw", [similarity_figure, lambda one: change_figure(one, one)])
+@pytest.mark.parametrize("where", ["text", "model"])
+def test_hostile_text_is_escaped(draw: object, where: str) -> None:
+    made = draw(record(2, **{where: HOSTILE}))
+    assert is_escaped(made)

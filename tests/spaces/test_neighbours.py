@@ -1,0 +1,77 @@
+"""Nearest neighbours are exact, also in blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.spaces.standins import angle
+from workbench.spaces import neighbours
+from workbench.spaces.neighbours import nearest
+
+
+def unit(n: int, d: int = 6, seed: int = 0) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(n, d))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def by_hand(queries: np.ndarray, corpus: np.ndarray, k: int, *, exclude_self: bool = False) -> np.ndarray:
+    found = []
+    for number, query in enumerate(queries):
+        scored = [(-float(query @ row), place) for place, row in enumerate(corpus)]
+        if exclude_self:
+            scored.pop(number)
+        found.append([place for _, place in sorted(scored)[:k]])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("k", [1, 3, 39, 40, 100])
+@pytest.mark.parametrize("block_bytes", [1, 4 * 40 * 7, 2**20])
+def test_neighbours_are_those_of_a_full_search_whatever_the_block(
+    k: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", block_bytes)
+    queries, corpus = unit(23, seed=1), unit(40, seed=2)
+    rows, scores = nearest(queries, corpus, k)
+    np.testing.assert_array_equal(rows, by_hand(queries, corpus, k))
+    np.testing.assert_allclose(scores, np.take_along_axis(queries @ corpus.T, rows, axis=1), rtol=1e-5)
+    assert (rows.dtype, scores.dtype) == (np.int64, np.float32)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 4 * 40 * 7, 2**20])
+def test_no_row_is_its_own_neighbour_when_asked_for(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", block_bytes)
+    rows = unit(40)
+    found, _ = nearest(rows, rows, 10, exclude_self=True)
+    np.testing.assert_array_equal(found, by_hand(rows, rows, 10, exclude_self=True))
+    assert nearest(rows, rows, 100, exclude_self=True)[0].shape == (40, 39)
+
+
+@pytest.mark.parametrize("n", [20, 300])
+def test_ties_go_to_the_lower_row_also_at_the_last_place(n: int) -> None:
+    corpus = np.array([angle(90), angle(0), *[angle(45)] * n, angle(0)], dtype=np.float32)
+    rows, _ = nearest(np.array([angle(0)], dtype=np.float32), corpus, 6)
+    assert rows[0].tolist() == [1, n + 2, 2, 3, 4, 5]
+
+
+def test_a_copy_of_a_row_is_its_neighbour() -> None:
+    rows = np.array([angle(0), angle(90), angle(0), angle(90)], dtype=np.float32)
+    assert nearest(rows, rows, 1, exclude_self=True)[0].ravel().tolist() == [2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("queries", "corpus", "k", "exclude_self", "shape"),
+    [
+        (0, 5, 3, False, (0, 3)),
+        (5, 0, 3, False, (5, 0)),
+        (0, 0, 3, True, (0, 0)),
+        (1, 1, 3, True, (1, 0)),
+        (4, 4, 0, False, (4, 0)),
+        (2, 2, 9, True, (2, 1)),
+    ],
+)
+def test_few_rows_give_few_neighbours(
+    queries: int, corpus: int, k: int, exclude_self: bool, shape: tuple[int, int]
+) -> None:
+    rows, scores = nearest(unit(queries), unit(corpus), k, exclude_self=exclude_self)
+    assert rows.shape == scores.shape == shape

@@ -1,0 +1,110 @@
+"""Counting tokens as Sentence Transformers counts them, without loading it or torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.catalog import models
+from workbench.errors import ModelError
+
+NO_LIMIT = 10**9  # tokenizers without one say 10^30
+# tokenizer classes whose normalizer Transformers 5 builds from tokenizer_config.json, whatever tokenizer.json says
+BERT_LIKE = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer", "MPNetTokenizer"}
+
+
+def counter(model: str | Path) -> tuple[Callable[[list[str]], np.ndarray], int | None]:
+    """A function from texts to their numbers of tokens (int64, shape (n,)), and the model's limit in tokens.
+
+    Raises:
+        ModelError: there is no such model, or no tokenizer in it that can be read.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        folder = models.files(model)
+    elif (folder / "recipe.yaml").is_file() and (folder / "model").is_dir():
+        folder = folder / "model"
+    first: dict[str, Any] = next(iter(_json(folder / "modules.json", [])), {})
+    static = str(first.get("type", "")).endswith(".StaticEmbedding")
+    inside = folder / str(first.get("path", ""))
+    limit = None if static else models.max_seq_length(inside)
+    limit = limit if limit and limit < NO_LIMIT else None
+    if not (inside / "tokenizer.json").is_file():
+        return _slow(inside), limit
+    tokenizer = _tokenizer(inside, static=static)
+
+    def count(texts: list[str]) -> np.ndarray:
+        encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=not static)
+        return np.fromiter(map(len, encoded), np.int64, len(encoded))  # len(encoding.ids) would build a list first
+
+    return count, limit
+
+
+def _tokenizer(folder: Path, *, static: bool) -> Any:
+    from tokenizers import Tokenizer, normalizers
+
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:
+        if type(error) is not Exception:  # tokenizers raises the bare class, and nothing narrower
+            raise
+        raise ModelError(
+            f"expected a tokenizer in {folder / 'tokenizer.json'}, but the file is damaged ({str(error)[:80]}); copy or fetch it again"
+        ) from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if static:
+        return tokenizer
+    config = _json(folder / "tokenizer_config.json", {})
+    if str(config.get("tokenizer_class", "")).removesuffix("Fast") in BERT_LIKE and isinstance(
+        tokenizer.normalizer, normalizers.BertNormalizer
+    ):
+        lower = config.get("do_lower_case", True)
+        tokenizer.normalizer = normalizers.BertNormalizer(
+            True, config.get("tokenize_chinese_chars", True), config.get("strip_accents"), lower
+        )
+    if _json(folder / "sentence_bert_config.json", {}).get("do_lower_case") and not _lowers(tokenizer.normalizer):
+        parts = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
+        tokenizer.normalizer = normalizers.Sequence(parts)
+    return tokenizer
+
+
+def _lowers(normalizer: Any) -> bool:
+    from tokenizers import normalizers
+
+    parts: Any = normalizer if isinstance(normalizer, normalizers.Sequence) else [normalizer]
+    return any(isinstance(part, normalizers.Lowercase) for part in parts)
+
+
+def _slow(folder: Path) -> Callable[[list[str]], np.ndarray]:
+    """For folders without tokenizer.json. Imports transformers."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise ModelError(
+            f"expected a tokenizer in {folder}, got none that can be read ({' '.join(str(error).split())[:80]}); add its tokenizer.json"
+        ) from None
+
+    def count(texts: list[str]) -> np.ndarray:
+        encoded = tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
+        return np.fromiter(map(len, encoded), np.int64, len(encoded))
+
+    return count
+
+
+def _json(path: Path, absent: Any) -> Any:
+    if not path.is_file():
+        return absent
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"expected JSON in {path}, but it is damaged ({error.__class__.__name__}); copy or fetch the file again"
+        ) from None
+    return value if isinstance(value, type(absent)) else absent
