@@ -14,11 +14,32 @@ from workbench.recipe import Loss, Recipe
 from workbench.training.launch import train
 
 SETTINGS = {
-    "qa": {"loss": Loss("MultipleNegativesRankingLoss"), "epochs": 2, "learning_rate": 5e-5, "batch_sampler": "no_duplicates"},
-    "triplets": {"loss": Loss("MultipleNegativesRankingLoss"), "epochs": 1, "learning_rate": 3e-5, "batch_sampler": "no_duplicates", "max_seq_length": 128},
+    "qa": {
+        "loss": Loss("MultipleNegativesRankingLoss"),
+        "epochs": 2,
+        "learning_rate": 5e-5,
+        "batch_sampler": "no_duplicates",
+    },
+    "triplets": {
+        "loss": Loss("MultipleNegativesRankingLoss"),
+        "epochs": 1,
+        "learning_rate": 3e-5,
+        "batch_sampler": "no_duplicates",
+        "max_seq_length": 128,
+    },
     "graded": {"loss": Loss("CoSENTLoss"), "epochs": 2, "learning_rate": 5e-5},
-    "labelled": {"loss": Loss("BatchHardSoftMarginTripletLoss"), "epochs": 2, "learning_rate": 5e-5, "batch_sampler": "group_by_label"},
-    "sentences": {"loss": Loss("MultipleNegativesRankingLoss"), "epochs": 1, "learning_rate": 5e-5, "batch_sampler": "no_duplicates"},
+    "labelled": {
+        "loss": Loss("BatchHardSoftMarginTripletLoss"),
+        "epochs": 2,
+        "learning_rate": 5e-5,
+        "batch_sampler": "group_by_label",
+    },
+    "sentences": {
+        "loss": Loss("MultipleNegativesRankingLoss"),
+        "epochs": 1,
+        "learning_rate": 5e-5,
+        "batch_sampler": "no_duplicates",
+    },
 }
 SEEDS = (1, 2, 3)
 
@@ -27,7 +48,10 @@ def main(arguments: list[str]) -> None:
     """Train every view with every seed and print one line for each, then the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks glossary")
     parser.add_argument("views", nargs="*", default=list(SETTINGS))
-    lines = ["| view | fine-tune | score | base [95%] | tuned, seeds 1, 2, 3 | difference [95%], seeds 1, 2, 3 | n |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| view | fine-tune | score | base [95%] | tuned, seeds 1, 2, 3 | difference [95%], seeds 1, 2, 3 | n |",
+        "|---|---|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as place:
         for view in parser.parse_args(arguments).views:
             results = [_one(view, seed, Path(place)) for seed in SEEDS]
@@ -41,7 +65,14 @@ def _one(view: str, seed: int, place: Path) -> dict[str, object]:
     run = train(recipe, folder=place / f"{view}-{seed}").wait()
     scores = run.scores or {}
     name = scores["after"]["primary"]
-    result = {"name": name, "steps": run.status.step, "seconds": run.events("step")[-1]["seconds"], "before": scores["before"]["scores"][name], "after": scores["after"]["scores"][name], "delta": scores["change"]["delta"][name]}
+    result = {
+        "name": name,
+        "steps": run.status.step,
+        "seconds": run.events("step")[-1]["seconds"],
+        "before": scores["before"]["scores"][name],
+        "after": scores["after"]["scores"][name],
+        "delta": scores["change"]["delta"][name],
+    }
     print(json.dumps({"view": view, "seed": seed, **result}), flush=True)
     return result
 
@@ -50,6 +81,9 @@ def _line(view: str, results: list[dict[str, object]]) -> str:
     first, settings = results[0], SETTINGS[view]
     base = first["before"]
     tuned = ", ".join(f"{result['after']['value']:.3f}" for result in results)
-    delta = "; ".join(f"{result['delta']['mid']:+.3f} [{result['delta']['low']:+.3f}, {result['delta']['high']:+.3f}]" for result in results)
+    delta = "; ".join(
+        f"{result['delta']['mid']:+.3f} [{result['delta']['low']:+.3f}, {result['delta']['high']:+.3f}]"
+        for result in results
+    )
     how = f"{settings['loss'].name}, {first['steps']} steps of 16, lr {settings['learning_rate']:g}"
     return f"| {view} | {how} | {first['name']} | {base['value']:.3f} [{base['low']:.3f}, {base['high']:.3f}] | {tuned} | {delta} | {base['n']} |"

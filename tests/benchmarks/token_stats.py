@@ -36,7 +36,9 @@ def table(path: Path, rows: int) -> None:
     """Three columns of sentences of 8 to 26 words; words are drawn as often as the glossary has them."""
     from workbench.data.glossary import views
 
-    words = [word for text in views.rows("triplets", "train")[0]["passage"] for word in re.findall(r"[\w-]+[.,]?", str(text))]
+    words = [
+        word for text in views.rows("triplets", "train")[0]["passage"] for word in re.findall(r"[\w-]+[.,]?", str(text))
+    ]
     draw = random.Random(0)
     with path.open("w", encoding="utf-8") as file:
         file.write("anchor\tpositive\tnegative\n")
@@ -54,7 +56,9 @@ def main(arguments: list[str]) -> None:
         path = Path(folder) / "triplets.tsv"
         table(path, options.rows)
         result = measure(path, options.model, options.rows)
-    print(f"token_stats runs at {result['ratio']:.1%} of the rate of encode_batch_fast ({options.rows:,} rows of 3 texts)")
+    print(
+        f"token_stats runs at {result['ratio']:.1%} of the rate of encode_batch_fast ({options.rows:,} rows of 3 texts)"
+    )
     for name, value in result.items():
         print(f"  {name}: {value}")
     print(json.dumps(result))

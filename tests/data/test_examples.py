@@ -14,12 +14,20 @@ from workbench.data import tables
 from workbench.data.load import load
 from workbench.errors import DataError
 
-TRIPLETS = {"neg_b": ["g", "h", "i"], "q": ["a", "b", "c"], "pos": ["d", "e", "f"], "neg_a": ["j", "k", "l"], "id": [7, 8, 9]}
+TRIPLETS = {
+    "neg_b": ["g", "h", "i"],
+    "q": ["a", "b", "c"],
+    "pos": ["d", "e", "f"],
+    "neg_a": ["j", "k", "l"],
+    "id": [7, 8, 9],
+}
 LABELLED = {"text": ["a", "b", "c", "d"], "topic": ["z", "x", "y", "x"], "n": [1, 2, 3, 4]}
 
 
 def test_texts_come_in_the_order_of_roles_and_negatives_in_the_order_given() -> None:
-    data = load(pd.DataFrame(TRIPLETS), columns={"neg_b": "negative", "neg_a": "negative", "pos": "positive", "q": "anchor"})
+    data = load(
+        pd.DataFrame(TRIPLETS), columns={"neg_b": "negative", "neg_a": "negative", "pos": "positive", "q": "anchor"}
+    )
     assert data.texts == ("q", "pos", "neg_b", "neg_a") and data.label is None and data.roles["id"] == "ignore"
     training = data.to_training()
     assert training.column_names == ["anchor", "positive", "negative_1", "negative_2"]
@@ -27,7 +35,10 @@ def test_texts_come_in_the_order_of_roles_and_negatives_in_the_order_given() -> 
 
 
 def test_names_that_are_roles_of_others_do_not_collide() -> None:
-    data = load(pd.DataFrame({"positive": ["a"], "anchor": ["b"], "label": [1]}), columns={"positive": "anchor", "anchor": "positive", "label": "score"})
+    data = load(
+        pd.DataFrame({"positive": ["a"], "anchor": ["b"], "label": [1]}),
+        columns={"positive": "anchor", "anchor": "positive", "label": "score"},
+    )
     assert data.to_training()[:] == {"anchor": ["a"], "positive": ["b"], "score": [1.0]}
 
 
@@ -61,7 +72,11 @@ def test_picked_rows_keep_their_order_and_the_numbers_of_their_classes(tmp_path:
 
 def test_a_class_has_the_same_number_in_every_part() -> None:
     parts = {"train": ["b", "d"], "test": ["a", "d"]}
-    data = load(datasets.DatasetDict({name: datasets.Dataset.from_dict({"text": labels, "label": labels}) for name, labels in parts.items()}))
+    data = load(
+        datasets.DatasetDict(
+            {name: datasets.Dataset.from_dict({"text": labels, "label": labels}) for name, labels in parts.items()}
+        )
+    )
     assert data.to_training()["label"][:] == [0, 1]
     assert data.part("test").to_training()["label"][:] == [2, 1] and data.part("test").label_names == ("b", "d", "a")
 
@@ -103,7 +118,12 @@ def test_the_fingerprint_is_of_content_and_roles_and_not_of_batches_names_or_for
     data = load(frame)
     frame.to_csv(tmp_path / "a.csv", index=False)
     chunked = pa.concat_tables([pa.Table.from_pandas(frame.iloc[n : n + 1], preserve_index=False) for n in range(3)])
-    same = [tmp_path / "a.csv", frame.rename(columns={"text": "sentence", "label": "class"}), frame.assign(id=[1, 2, 3]), datasets.Dataset(chunked)]
+    same = [
+        tmp_path / "a.csv",
+        frame.rename(columns={"text": "sentence", "label": "class"}),
+        frame.assign(id=[1, 2, 3]),
+        datasets.Dataset(chunked),
+    ]
     assert {load(source).fingerprint for source in same} == {data.fingerprint}
     assert load(pd.concat([frame, frame])).select(range(3, 6)).fingerprint == data.fingerprint
     other = [

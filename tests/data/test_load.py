@@ -73,7 +73,9 @@ def test_every_format_gives_the_same_rows_types_and_fingerprint(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_spec_of_every_format_loads_the_same_again(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_spec_of_every_format_loads_the_same_again(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_table(tmp_path / name)
     data = load(name)
@@ -159,7 +161,9 @@ def test_all_line_endings_are_read_and_line_breaks_in_quotes_are_kept(tmp_path: 
     assert load(tmp_path / "a.csv").column("text") == [f"one{ending}two", "three"]
 
 
-@pytest.mark.parametrize(("name", "mark"), [("a.csv", ";"), ("a.csv", "|"), ("a.csv", "\t"), ("a.tsv", ","), ("a.csv", ",")])
+@pytest.mark.parametrize(
+    ("name", "mark"), [("a.csv", ";"), ("a.csv", "|"), ("a.csv", "\t"), ("a.tsv", ","), ("a.csv", ",")]
+)
 def test_the_delimiter_is_found_out(tmp_path: Path, name: str, mark: str) -> None:
     other = ";" if mark == "," else ","
     (tmp_path / name).write_text(f"text{mark}label\n" + f"one{other} two{mark}1\n" * 3)
@@ -207,7 +211,9 @@ def test_files_are_memory_mapped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
-def test_a_file_of_several_batches_keeps_all_rows_in_order(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_several_batches_keeps_all_rows_in_order(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "BATCH", 7)
     lines = [{"text": f"text {n}", "n": n if n < 90 else n + 0.5, "label": n % 2} for n in range(100)]
     lines[50]["late"] = "a column that the first rows do not have"
@@ -280,7 +286,9 @@ def test_a_hub_data_set_that_does_not_load_is_named_with_the_reason(monkeypatch:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not here")
-@pytest.mark.parametrize("name", ["banking77/train.csv", "snli_subset/test_triplets.tsv", "google_ml_glossary/terms.tsv"])
+@pytest.mark.parametrize(
+    "name", ["banking77/train.csv", "snli_subset/test_triplets.tsv", "google_ml_glossary/terms.tsv"]
+)
 def test_real_files_are_read_as_the_csv_module_of_python_reads_them(name: str) -> None:
     data = load(SHARED / name)
     with (SHARED / name).open(encoding="utf-8", newline="") as file:
@@ -300,6 +308,8 @@ def test_real_files_are_read_as_the_csv_module_of_python_reads_them(name: str) -
         ("snli_subset/test_triplets.tsv", 2929, ("anchor", "positive", "negative"), None),
     ],
 )
-def test_real_files_load_whole_and_without_being_told_anything(name: str, rows: int, texts: tuple[str, ...], label: str | None) -> None:
+def test_real_files_load_whole_and_without_being_told_anything(
+    name: str, rows: int, texts: tuple[str, ...], label: str | None
+) -> None:
     data = load(SHARED / name)
     assert (len(data), data.texts, data.label, len(data.left_out)) == (rows, texts, label, 0)

@@ -69,7 +69,9 @@ TEXT_FILES: list[tuple[str, bytes | str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "content", "words"), TEXT_FILES)
-def test_an_unusable_file_is_one_sentence_that_says_where(tmp_path: Path, name: str, content: bytes | str, words: str) -> None:
+def test_an_unusable_file_is_one_sentence_that_says_where(
+    tmp_path: Path, name: str, content: bytes | str, words: str
+) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=words) as caught:
         load(tmp_path / name)
@@ -83,7 +85,7 @@ def test_a_parquet_file_that_is_cut_off_or_empty_or_has_a_name_twice_is_refused(
     with pytest.raises(DataError, match="cut off or damaged"):
         load(path)
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
-    with pytest.raises(DataError, match="expected rows in .*a.parquet, got none"):
+    with pytest.raises(DataError, match=r"expected rows in .*a.parquet, got none"):
         load(path)
     pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"])], names=["t", "t"]), path)
     with pytest.raises(DataError, match="got 't' twice"):
@@ -92,7 +94,9 @@ def test_a_parquet_file_that_is_cut_off_or_empty_or_has_a_name_twice_is_refused(
 
 def test_a_wrong_delimiter_is_answered_with_the_right_one(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text;label\nhi;1\n")
-    with pytest.raises(DataError, match="separated by a comma .* whole header 'text;label' is one cell; load it with delimiter=';'"):
+    with pytest.raises(
+        DataError, match=r"separated by a comma .* whole header 'text;label' is one cell; load it with delimiter=';'"
+    ):
         load(tmp_path / "a.csv", delimiter=",")
 
 
@@ -106,17 +110,23 @@ def test_a_cell_without_end_is_found_by_its_length(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-def test_the_first_bad_row_is_named_with_the_number_of_all_and_they_can_be_left_out(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_bad_row_is_named_with_the_number_of_all_and_they_can_be_left_out(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "BATCH", 3)
     content = {"a.csv": "text,label\na,0\nbad\nc,0\n\nd,x,y\ne,0\nf,\n", "a.jsonl": '{"text":"a","label":0}\n{"text":7,"label":0}\n{"text":"c","label":0}\n\n{\n{"text":"e","label":0}\n{"text":"f"}\n'}[name]  # fmt: skip
     (tmp_path / name).write_text(content)
-    with pytest.raises(DataError, match=r"row 2 .*; 3 of 6 rows cannot be used; mend them, or load the rest with bad_rows='leave out'"):
+    with pytest.raises(
+        DataError, match=r"row 2 .*; 3 of 6 rows cannot be used; mend them, or load the rest with bad_rows='leave out'"
+    ):
         load(tmp_path / name)
     data = load(tmp_path / name, bad_rows="leave out")
     assert data.column("text") == ["a", "c", "e"]
     frame = data.left_out.to_frame()
     assert frame["row"].tolist() == [2, 4, 6] and sum(data.left_out.counts.values()) == len(data.left_out) == 3
-    assert frame["line"].tolist()[:2] == ([3, 6] if name == "a.csv" else [2, 5]) and frame["column"].tolist()[2] == "label"
+    assert (
+        frame["line"].tolist()[:2] == ([3, 6] if name == "a.csv" else [2, 5]) and frame["column"].tolist()[2] == "label"
+    )
     assert "left out" in repr(data) and "left out" in data._repr_html_()
 
 
@@ -148,7 +158,10 @@ SOURCES: list[tuple[Any, str]] = [
     ([1, 2], "got list; for plain lists: pandas.DataFrame"),
     ("", "expected a path, .* got ''"),
     (pd.DataFrame({"text": ["a", None]}), "DataFrame, row 2, column 'text': expected a text, got nothing"),
-    (pd.DataFrame({"text": ["a", 3]}, dtype=object), r"DataFrame, row 2, column 'text': expected a text, got 3 \(int\)"),
+    (
+        pd.DataFrame({"text": ["a", 3]}, dtype=object),
+        r"DataFrame, row 2, column 'text': expected a text, got 3 \(int\)",
+    ),
     (pd.DataFrame({"text": []}), "expected rows in the DataFrame, got none"),
     (pd.DataFrame([["a", "b"]], columns=["t", "t"]), "got 't' twice"),
     (datasets.DatasetDict(), "expected at least one part in DatasetDict"),
@@ -159,7 +172,9 @@ SOURCES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("source", "words"), SOURCES)
-def test_an_unusable_source_is_one_sentence(source: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_source_is_one_sentence(
+    source: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=words):
         load(source)
@@ -173,7 +188,7 @@ def test_a_misspelt_file_name_is_answered_with_the_close_ones(tmp_path: Path) ->
 
 def test_a_folder_without_tables_or_with_a_part_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(DataError, match="expected files named train, validation or test .* got notes.txt"):
+    with pytest.raises(DataError, match=r"expected files named train, validation or test .* got notes.txt"):
         load(tmp_path)
     for name in ("train.csv", "train.jsonl"):
         (tmp_path / name).write_text("x")
@@ -184,7 +199,7 @@ def test_a_folder_without_tables_or_with_a_part_twice_is_refused(tmp_path: Path)
 def test_a_damaged_folder_of_save_to_disk_is_refused(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(str(tmp_path / "saved"))
     (tmp_path / "saved" / "state.json").write_text("{")
-    with pytest.raises(DataError, match="damaged .*save it again"):
+    with pytest.raises(DataError, match=r"damaged .*save it again"):
         load(tmp_path / "saved")
 
 
@@ -206,7 +221,9 @@ def test_a_damaged_folder_of_save_to_disk_is_refused(tmp_path: Path) -> None:
         ({"columns": {"text": "anchor", "x": "label"}}, "for the role label, but it holds numbers; give it the role 'score'"),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_fit_are_answered_with_what_does(tmp_path: Path, settings: dict[str, Any], words: str) -> None:
+def test_settings_that_do_not_fit_are_answered_with_what_does(
+    tmp_path: Path, settings: dict[str, Any], words: str
+) -> None:
     (tmp_path / "a.csv").write_text("text,more,n,x\na,b,1,0.5\n")
     with pytest.raises(DataError, match=words):
         load(tmp_path / "a.csv", **settings)
@@ -220,7 +237,9 @@ def test_a_part_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Pat
         load(tmp_path / "a.json")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, workbench_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(
+    tmp_path: Path, workbench_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -234,7 +253,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path: Path, w
 def test_a_cache_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.csv").write_text("text,label\na,1\n")
     monkeypatch.setenv("WORKBENCH_HOME", str(tmp_path / "a.csv" / "home"))
-    with pytest.raises(DataError, match="expected room .*Not a directory.*WORKBENCH_HOME"):
+    with pytest.raises(DataError, match=r"expected room .*Not a directory.*WORKBENCH_HOME"):
         load(tmp_path / "a.csv")
     with pytest.raises(DataError, match="WORKBENCH_HOME"):
         _ = load(pd.DataFrame({"text": ["a"], "label": [1]})).spec

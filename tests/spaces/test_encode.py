@@ -145,6 +145,13 @@ def test_a_space_says_what_it_is() -> None:
 # real models
 
 
+def test_a_run_is_named_by_its_folder_and_not_by_the_model_folder_in_it(tiny_bert: Path, tmp_path: Path) -> None:
+    run = tmp_path / "my-run"
+    run.mkdir()
+    (run / "model").symlink_to(tiny_bert)
+    assert embed(["the cat"], SimpleNamespace(model_folder=run / "model"), device="cpu").model == "my-run"
+
+
 def test_a_model_by_folder_text_run_or_loaded_gives_the_same_vectors(tiny_bert: Path) -> None:
     from workbench.catalog import models
 
@@ -155,7 +162,7 @@ def test_a_model_by_folder_text_run_or_loaded_gives_the_same_vectors(tiny_bert: 
     for made in spaces[1:]:
         np.testing.assert_allclose(made.vectors, spaces[0].vectors, atol=1e-6)
     assert spaces[0].vectors.shape == (3, 32)
-    assert spaces[1].model == str(tiny_bert)
+    assert {made.model for made in spaces[:3]} == {"tiny-bert"}
     assert len({made.model_fingerprint for made in spaces[:3]}) == 1
 
 

@@ -82,7 +82,7 @@ def guess(kinds: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     for name in kinds:
         if name != target and kinds[name] != "text":
             why[name] = f"holds {KINDS[kinds[name]]}" + (", and there is a target already" if target else "")
-        elif name != target and hints[name] in ("ignore", "label", "score"):
+        elif name != target and (hints[name] == "ignore" or (target and hints[name] in ("label", "score"))):
             texts.remove(name)
             why[name] = (
                 "named like something that is no text" if hints[name] == "ignore" else "there is a target already"

@@ -151,7 +151,8 @@ def _copy(path: Path, target: Path, read: Any) -> Part:
         try:
             yield from read(path)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError, EOFError) as error:
-            head = path.open("rb").read(8)
+            with path.open("rb") as file:
+                head = file.read(8)
             looks = next(
                 (what for magic, what in textfile.MAGIC.items() if head.startswith(magic) and kind not in what), None
             )
@@ -197,7 +198,7 @@ def _arrow(path: Path) -> Iterator[Any]:
 
     with pa.memory_map(str(path)) as file:
         if file.read(6) == b"ARROW1":
-            reader = pa.ipc.open_file(path.open("rb"))
+            reader = pa.ipc.open_file(file)
             yield reader.schema
             yield from (reader.get_batch(number) for number in range(reader.num_record_batches))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import files
 from workbench.catalog import losses, models
 from workbench.data.prepare import prepare
-from workbench.errors import DataError, ModelError, RecipeError, RunError, WorkbenchError
+from workbench.errors import DataError, MissingPackage, ModelError, RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe, read_settings
 from workbench.training import records
 from workbench.training.folder import RunFolder, safe_name
@@ -243,6 +244,7 @@ def train(
         RunError: the folder is taken, cannot be written, or has no room for checkpoints.
     """
     _trusted(recipe, trust_code)
+    _installed(recipe)
     found = models.find(recipe.model, revision=recipe.revision)
     data, evaluation = prepare(recipe)
     place = RunFolder(Path(folder or Path(runs) / _name(recipe)).expanduser().resolve())
@@ -387,6 +389,14 @@ def _trusted(recipe: Recipe, trust_code: bool) -> None:
             f"loss: the recipe brings Python code for {recipe.loss.innermost.name}, which is not run unasked; read it, then say trust_code=True (on the command line --trust-code)"
         )
     losses.trust(source)
+
+
+def _installed(recipe: Recipe) -> None:
+    for name in recipe.report_to:
+        if importlib.util.find_spec(name) is None:
+            raise MissingPackage(name, "trackers", f"Reporting to {name}")
+    if recipe.lora and importlib.util.find_spec("peft") is None:
+        raise MissingPackage("peft", "lora", "Low-rank adaptation")
 
 
 def _free(place: RunFolder) -> None:

@@ -23,7 +23,7 @@ import psutil
 from workbench import files
 from workbench.catalog import models
 from workbench.data.prepare import prepare
-from workbench.errors import MissingPackage, RecipeError, RunError, WorkbenchError
+from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.spaces.evaluate import Evaluation, compare, evaluate
 from workbench.training.folder import RunFolder
@@ -267,10 +267,8 @@ class Session:
 
 def add_lora(model: Any, recipe: Recipe) -> None:
     """Put a low-rank adapter into the model; only its weights are trained."""
-    try:
-        from peft import LoraConfig
-    except ImportError:
-        raise MissingPackage("peft", "lora", "Low-rank adaptation") from None
+    from peft import LoraConfig
+
     lora = recipe.lora
     assert lora is not None
     modules = list(lora.target_modules) if lora.target_modules else None
