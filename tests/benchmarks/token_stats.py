@@ -80,17 +80,21 @@ def measure(path: Path, model: str, rows: int) -> dict[str, object]:
     # the tokenizer alone gets its texts as ready lists, in the batches that suit it best
     chunks = [texts for batch in data.batches(data.texts, 4000) for texts in batch.values()]
     tokenizer.encode_batch_fast(chunks[0])
-    alone, ours = [], []
+    alone, ours, work = [], [], []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         for texts in chunks:
             tokenizer.encode_batch_fast(texts)
         alone.append(time.perf_counter() - began)
+        middle = time.process_time()
         ours.append(token_stats(data, model).seconds)
+        work.append((middle - worked) / (time.process_time() - middle))
     texts, plain, whole = 3 * rows, statistics.median(alone), statistics.median(ours)
     return {
         "ratio": round(plain / whole, 4),
         "ratios": [round(a / b, 4) for a, b in zip(alone, ours, strict=True)],
+        # what other programs on the machine do not disturb, but what leaves out waiting
+        "ratio_of_processor_time": round(statistics.median(work), 4),
         "rows": rows,
         "encode_batch_fast_s": round(plain, 3),
         "token_stats_s": round(whole, 3),

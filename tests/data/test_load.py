@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from workbench.data import sources, tables
 from workbench.data.load import load
@@ -177,12 +179,31 @@ def test_quotation_marks_that_no_writer_of_csv_would_write_are_part_of_the_text(
     assert "quotation marks are taken as part of the texts" in repr(data)
 
 
+def test_quoted_line_breaks_that_fall_as_evenly_as_lines_are_still_quoted(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('text,label\n"Hello,\nworld",1\n')
+    assert load(tmp_path / "a.csv").column("text") == ["Hello,\nworld"]
+
+
+CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6), mark=st.sampled_from(",\t;|"))
+def test_whatever_the_csv_module_writes_comes_back_as_it_was(
+    tmp_path: Path, rows: list[tuple[str, str]], mark: str
+) -> None:
+    with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=mark).writerows([("anchor", "positive"), *rows])
+    data = load(tmp_path / "a.csv", delimiter=mark)
+    assert list(zip(data.column("anchor"), data.column("positive"), strict=True)) == rows
+
+
 def test_numbers_are_text_in_a_column_of_texts_and_numbers_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("text,title,n,x,code,label\n19,19,1,1.5,007,3\n20,a,2,,012,4\n")
+    (tmp_path / "a.csv").write_text("text,title,n,x,code,plus,label\n19,19,1,1.5,007,+5,3\n20,a,-2,,012,1e3,4\n")
     data = load(tmp_path / "a.csv")
     assert data.column("text") == ["19", "20"] and data.column("title") == ["19", "a"]
-    assert data.column("n") == [1, 2] and data.column("x") == [1.5, None] and data.column("label") == [3, 4]
-    assert data.column("code") == ["007", "012"]
+    assert data.column("n") == [1, -2] and data.column("x") == [1.5, None] and data.column("label") == [3, 4]
+    assert data.column("code") == ["007", "012"] and data.column("plus") == [5.0, 1000.0]
 
 
 def test_an_empty_cell_of_a_text_column_is_a_text(tmp_path: Path) -> None:

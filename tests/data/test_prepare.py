@@ -54,7 +54,7 @@ def test_no_share_means_no_evaluation() -> None:
 
 
 def test_a_loss_that_does_not_suit_the_table_is_refused_with_those_that_do() -> None:
-    with pytest.raises(DataError, match="TripletLoss does not suit .*take MultipleNegativesRankingLoss"):
+    with pytest.raises(DataError, match=r"TripletLoss does not suit .*take MultipleNegativesRankingLoss"):
         prepare(recipe(load(frame()), loss=Loss("TripletLoss")))
 
 

@@ -164,9 +164,16 @@ SOURCES: list[tuple[Any, str]] = [
     ),
     (pd.DataFrame({"text": []}), "expected rows in the DataFrame, got none"),
     (pd.DataFrame([["a", "b"]], columns=["t", "t"]), "got 't' twice"),
+    (pd.DataFrame({"text": ["a"], "label": [""]}), "row 1, column 'label': expected a class, got nothing"),
     (datasets.DatasetDict(), "expected at least one part in DatasetDict"),
     (datasets.Dataset.from_dict({"text": []}), "expected rows in Dataset, got none"),
-    ("no/such/folder/a.csv", "the folder no/such/folder does not exist"),
+    (
+        datasets.DatasetDict(train=datasets.Dataset.from_dict({"text": []})),
+        r"expected rows in DatasetDict \(train\), got none",
+    ),
+    ("no/such/folder/a.csv", "the folder 'no/such/folder' does not exist"),
+    ("a text that somebody pasted " * 200, "expected a table at 'a text that somebody pasted .*no such file"),
+    ("~nobody-of-that-name/a.csv", "does not exist"),
     ("glossary/triplet", "did you mean 'glossary/triplets'"),
 ]
 
@@ -211,6 +218,7 @@ def test_a_damaged_folder_of_save_to_disk_is_refused(tmp_path: Path) -> None:
         ({"rows": 0}, "expected a number of rows from 1, got rows=0"),
         ({"delimiter": "::"}, "expected one character as delimiter"),
         ({"encoding": "klingon"}, "expected the name of an encoding .* got 'klingon'"),
+        ({"encoding": "base64"}, "expected the name of an encoding .* got 'base64'"),
         ({"columns": ["text"]}, "expected columns="),
         ({"columns": {"txet": "anchor"}}, "expected a column of a.csv, got 'txet' .*did you mean 'text'"),
         ({"columns": {"text": "ancor"}}, "expected a role for column 'text', got 'ancor'; did you mean 'anchor'"),

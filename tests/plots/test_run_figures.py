@@ -114,7 +114,8 @@ def test_a_score_without_interval_has_no_bar() -> None:
 
 def test_scores_that_one_model_does_not_have_are_left_out() -> None:
     made = scores_figure(both({"a": score(0.1), "b": score(None)}, {"a": score(0.2), "b": score(0.3)}))
-    assert list(made.data[0].y) == list(made.data[1].y) == ["a"]
+    assert [list(points.x) for points in made.data] == [[0.1], [0.2]]
+    assert list(made.layout.yaxis.ticktext) == ["a"]
 
 
 @pytest.mark.parametrize("scores", [{}, both({}, {}), both({"a": score(None)}, {"a": score(0.3)})])

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.training.conftest import weights
+from tests.training.conftest import NOUNS, VERBS, weights
 from workbench.errors import DataError, ModelError, RecipeError, RunError
 from workbench.recipe import Loss, Recipe
 from workbench.training.launch import Run, attach, read_recipe, runs, train
@@ -95,7 +95,7 @@ def test_a_killed_run_is_seen_as_died_and_resumes_to_bitwise_the_same_weights(
     run = train(recipe(), folder=tmp_path / "killed")
     until(run, lambda: len(run.events("step")) >= 5)
     os.kill(run.status.pid or 0, signal.SIGKILL)
-    with pytest.raises(RunError, match="its process is gone.*resume"):
+    with pytest.raises(RunError, match=r"its process is gone.*resume"):
         run.wait(WAIT_S)
     assert run.state == "died"
     run.resume().wait(WAIT_S)
@@ -164,7 +164,7 @@ def test_a_loss_from_a_cell_reaches_the_worker_and_its_source_is_kept(recipe: Ma
         """
     )
     mine = recipe(loss={"name": "MeanGap", "source": source, "gap": 0.25})
-    with pytest.raises(RecipeError, match="brings Python code for MeanGap.*trust"):
+    with pytest.raises(RecipeError, match=r"brings Python code for MeanGap.*trust"):
         train(mine, folder=tmp_path / "untrusted")
     assert not (tmp_path / "untrusted").exists()
     run = train(mine, folder=tmp_path / "trusted", trust_code=True).wait(WAIT_S)
@@ -201,6 +201,51 @@ def test_a_matryoshka_run_over_triplets_with_sgd_prompts_and_accumulation_ends(r
     run = train(recipe(**settings), folder=tmp_path / "many").wait(WAIT_S)
     assert run.state == "finished"
     assert "2 accumulated = 8 rows a step" in run.card
+
+
+@pytest.mark.parametrize(
+    ("label", "settings"),
+    [
+        ("classifier", {"loss": Loss("SoftmaxLoss", num_labels=3)}),
+        ("adapter", {"lora": {"r": 2, "target_modules": ["query"]}}),
+        ("accumulated", {"gradient_accumulation_steps": 3, "batch_sampler": "no_duplicates"}),
+    ],
+)
+def test_what_trains_beside_the_model_is_resumed_as_well(
+    label: str, settings: dict[str, object], recipe: Make, pairs: Path, tmp_path: Path
+) -> None:
+    if label == "classifier":
+        rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+        labelled = tmp_path / "labelled.jsonl"
+        labelled.write_text("".join(json.dumps({**row, "label": place % 3}) + "\n" for place, row in enumerate(rows)))
+        settings = {**settings, "data": str(labelled), "eval_share": 0.0}
+    whole = train(recipe(**settings), folder=tmp_path / "whole").wait(WAIT_S)
+    run = train(recipe(**settings), folder=tmp_path / "parts")
+    until(run, lambda: len(run.events("step")) >= 4)
+    run.stop().wait(WAIT_S)
+    assert run.state == "stopped"
+    run.resume().wait(WAIT_S)
+    assert weights(run) == weights(whole)
+
+
+def test_a_static_model_is_trained_and_its_tokens_are_counted(tiny_static: Path, recipe: Make, tmp_path: Path) -> None:
+    run = train(recipe(model=str(tiny_static), learning_rate=0.1), folder=tmp_path / "static").wait(WAIT_S)
+    last = run.events("step")[-1]
+    assert last["reference"] == pytest.approx(1.386, abs=1e-3)
+    assert last["tokens"] == last["padded_tokens"] > 0
+
+
+def test_classes_by_name_are_trained_and_scored_by_their_neighbours(recipe: Make, tmp_path: Path) -> None:
+    table = tmp_path / "topics.csv"
+    lines = [
+        f"the {noun} {verb},{'animal' if noun in ('cat', 'dog', 'bird', 'fish') else 'thing'}"
+        for noun in NOUNS
+        for verb in VERBS
+    ]
+    table.write_text("text,topic\n" + "\n".join(lines) + "\n")
+    settings = {"loss": Loss("BatchAllTripletLoss", margin=0.3), "batch_sampler": "group_by_label", "data": str(table)}
+    run = train(recipe(**settings), folder=tmp_path / "classes").wait(WAIT_S)
+    assert run.scores is not None and run.scores["after"]["task"] == "labels"
 
 
 def test_the_table_of_runs_is_newest_first_with_scores(finished: Run, recipe: Make) -> None:

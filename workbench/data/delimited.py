@@ -20,7 +20,7 @@ from workbench.errors import DataError
 DELIMITERS = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}
 LONGEST_CELL = 1 << 24
 CLOSED_QUOTES = re.compile(r'"(?:[^"]|"")*"')
-NUMBERS = {"int": r"^\s*[-+]?(0|[1-9]\d{0,17})\s*$",
+NUMBERS = {"int": r"^\s*-?(0|[1-9]\d{0,17})\s*$",
            "float": r"(?i)^\s*[-+]?(((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)\s*$"}  # fmt: skip
 
 
@@ -32,11 +32,22 @@ def convert(path: Path, target: Path, *, delimiter: str | None, encoding: str) -
     """
     quotes = textfile.survey(path, encoding)
     chosen = delimiter or _detect(path, encoding)
-    literal = quotes and _quotes_are_literal(path, encoding, chosen)
+    try:
+        part = _read(path, target, chosen, encoding, literal=False)
+    except DataError:
+        if not (quotes and _quotes_are_literal(path, encoding, chosen)):
+            raise
+    else:
+        if not (part.flaws and quotes and _quotes_are_literal(path, encoding, chosen)):
+            return part
+    return _read(path, target, chosen, encoding, literal=True)
+
+
+def _read(path: Path, target: Path, delimiter: str, encoding: str, *, literal: bool) -> tables.Part:
     with textfile.text(path, encoding, newline="") as file, _long_cells():
         quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
-        reader = csv.reader(file, delimiter=chosen, strict=True, quoting=quoting)
-        rows = _Rows(reader, path, chosen)
+        reader = csv.reader(file, delimiter=delimiter, strict=True, quoting=quoting)
+        rows = _Rows(reader, path, delimiter)
         header_lines = reader.line_num
         part = tables.Part(target, rows.flaws, note="quotation marks are taken as part of the texts" if literal else "")
         strings = target.with_suffix(".strings")
@@ -166,7 +177,7 @@ def _detect(path: Path, encoding: str) -> str:
 
 
 def _quotes_are_literal(path: Path, encoding: str, delimiter: str) -> bool:
-    """Whether quotation marks are part of the texts.
+    """Whether quotation marks are part of the texts, asked where reading them as those of CSV did not go well.
 
     They are if cutting at delimiters alone gives every line as many cells, some cell begins with a quotation mark and
     does not end with one that closes it, and no such cell holds a doubled mark, as a writer of CSV would double it.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from workbench.data.roles import TEXT_ROLES
+from workbench.data.roles import TEXT_ROLES, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def _faults(
 
     wanted = {"label": "a class", "score": "a number"}.get(role, "a text")
     missing = pc.is_null(array)
-    if role == "label" and pa.types.is_string(array.type):
+    if role == "label" and kind_of(array.type) == "text":
         missing = pc.or_kleene(missing, pc.equal(array, ""))
     yield from ((at, "a missing cell", f"expected {wanted}, got nothing") for at in _where(missing))
     if role == "label" and pa.types.is_integer(array.type):

@@ -69,17 +69,17 @@ def open_source(source: Any, config: str | None, delimiter: str | None, encoding
 
     if isinstance(source, str | os.PathLike) and os.fspath(source):
         name = os.fspath(source)
-        path = Path(os.path.abspath(Path(name).expanduser()))
-        if path.is_dir():
+        path = Path(os.path.abspath(os.path.expanduser(name)))
+        if os.path.isdir(path):  # unlike Path.is_dir this takes names that are too long
             return _folder(path, delimiter, encoding)
-        if path.exists():
+        if os.path.exists(path):
             return _file(path, delimiter, encoding)
         if name.startswith(SHIPPED):
             return _shipped(name)
         hub = (
             name.count("/") == 1
             and name[0] not in "./~"
-            and not path.parent.is_dir()
+            and not os.path.isdir(path.parent)
             and textfile.suffix_of(path) not in tables.FORMATS
         )
         return _hub(name, config) if hub else _not_there(path, name)
@@ -94,15 +94,15 @@ def open_source(source: Any, config: str | None, delimiter: str | None, encoding
 
 
 def _not_there(path: Path, name: str) -> Opened:
-    folder = next(parent for parent in path.parents if parent.is_dir())
+    folder = next(parent for parent in path.parents if os.path.isdir(parent))
     close = difflib.get_close_matches(path.name, os.listdir(folder), n=3, cutoff=0.5) if folder == path.parent else []
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else f"; give {SHAPES}"
     there = (
         f"there is no such file in {folder}"
         if folder == path.parent
-        else f"the folder {Path(name).parent} does not exist"
+        else f"the folder {flaws.cut(os.path.dirname(name), 200)} does not exist"
     )
-    raise DataError(f"expected a table at {name!r}, but {there}{hint}")
+    raise DataError(f"expected a table at {flaws.cut(name, 200)}, but {there}{hint}")
 
 
 def _file(path: Path, delimiter: str | None, encoding: str) -> Opened:
@@ -138,8 +138,12 @@ def _folder(path: Path, delimiter: str | None, encoding: str) -> Opened:
                 f"expected a folder of save_to_disk in {path}, but it is damaged ({error.__class__.__name__}); save it again"
             ) from None
         return _in_memory(str(path), dict(saved) if isinstance(saved, datasets.DatasetDict) else {"": saved}, path.name)
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise DataError(f"expected to read the folder {path}, got {error.strerror}; check who may read it") from None
     found: dict[str, Path] = {}
-    for file in sorted(path.iterdir()):
+    for file in entries:
         stem = file.name.split(".")[0].lower()
         if textfile.suffix_of(file) in tables.FORMATS and (stem in PARTS or saved_here(path)):
             if stem in found:
@@ -148,7 +152,7 @@ def _folder(path: Path, delimiter: str | None, encoding: str) -> Opened:
                 )
             found[stem] = file
     if not found:
-        there = ", ".join(sorted(file.name for file in path.iterdir())[:5]) or "nothing"
+        there = ", ".join(file.name for file in entries[:5]) or "nothing"
         raise DataError(
             f"expected files named train, validation or test ({', '.join(tables.FORMATS)}) in {path}, got {there}; give the path of one file"
         )
@@ -165,11 +169,12 @@ def _in_memory(source: Any, parts: Mapping[str, datasets.Dataset], name: str) ->
         raise DataError(f"expected at least one part in {name}, got none; put a table into it")
     for part in parts.values():
         tables.names(part.column_names, name)
-        if len(part) == 0:
-            raise DataError(f"expected rows in {name}, got none; put rows into every part of it")
 
     def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
-        return parts[split or ""].with_format(None), tables.Part(Path(name))
+        part = parts[split or ""].with_format(None)
+        if len(part) == 0:
+            raise DataError(f"expected rows in {name}{f' ({split})' if split else ''}, got none; put rows into it")
+        return part, tables.Part(Path(name))
 
     return Opened(source, name, tuple(part for part in parts if part), read)
 

@@ -39,8 +39,9 @@ def survey(path: Path, encoding: str) -> bool:
         DataError: not text, not in this encoding (line and byte are named), cut off, or nothing but white space.
     """
     try:
+        "".encode(encoding)  # refuses codecs that are not of text
         decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise DataError(f"expected the name of an encoding such as utf-8, cp1252 or utf-16, got {encoding!r}") from None
     quotes, empty, lines, done, wide = False, True, 1, 0, codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
     try:

@@ -29,6 +29,8 @@ from workbench.recipe import Recipe
 from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
 from workbench.training.records import STATUS_EVERY_S, EventWriter, Status, write_status
 
+LOSS_WEIGHTS = "loss_weights.pt"
+
 
 class NotFinite(RunError):
     """The loss or the gradient is NaN or infinite; the weights are still those of the last good step."""
@@ -213,6 +215,20 @@ class RunTrainer(SentenceTransformerTrainer):
         place = Path(str(output_dir or self.args.output_dir))
         self.model.save_pretrained(str(place), create_model_card=False)
         torch.save(self.args, place / "training_args.bin")
+        if own := self._loss_weights():
+            torch.save(own, place / LOSS_WEIGHTS)
+
+    def _load_from_checkpoint(self, checkpoint_path: str, *rest: Any) -> None:
+        super()._load_from_checkpoint(checkpoint_path, *rest)
+        own = Path(checkpoint_path) / LOSS_WEIGHTS
+        if own.is_file():
+            self.loss.load_state_dict(torch.load(own, map_location="cpu", weights_only=True), strict=False)
+
+    def _loss_weights(self) -> dict[str, torch.Tensor]:
+        """Weights that a loss brings of its own, such as a classifier; the library's checkpoints leave them out."""
+        shared = {id(weight) for weight in self.model.parameters()}
+        own = {name for name, weight in self.loss.named_parameters() if id(weight) not in shared}
+        return {name: value for name, value in self.loss.state_dict().items() if name in own}
 
 
 def counts(features: list[dict[str, Any]]) -> tuple[int, int, int]:

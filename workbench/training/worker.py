@@ -132,7 +132,9 @@ class Session:
         set_seed(self.recipe.seed)
         self._say("loading the model", device=label)
         model = self._model(device)
-        before = self._before(model)
+        before = self._before(model, device)
+        if self.recipe.lora:
+            add_lora(model, self.recipe)
         recorder = loop.Recorder(
             self.folder,
             self.recipe,
@@ -171,24 +173,22 @@ class Session:
             )
 
     def _model(self, device: str) -> Any:
+        """The base model as the recipe wants it: loaded, with its limit set, before any adapter."""
         model = models.load(self.recipe.model, device=device, revision=self.recipe.revision)
         if self.recipe.max_seq_length:
+            if model.max_seq_length is None:
+                raise RecipeError(
+                    f"max_seq_length: expected none, since {self.recipe.model} has no limit, got {self.recipe.max_seq_length}; leave it out"
+                )
             model.max_seq_length = self.recipe.max_seq_length
-        if self.recipe.lora:
-            add_lora(model, self.recipe)
         return model
 
-    def _before(self, model: Any) -> Evaluation | None:
+    def _before(self, model: Any, device: str) -> Evaluation | None:
         """Scores of the base model, taken again on a resume since it costs seconds and keeps one way to do it."""
         if self.evaluation is None:
             return None
         self._say("scoring the base model")
-        base = (
-            models.load(self.recipe.model, device=str(model.device), revision=self.recipe.revision)
-            if self.checkpoint or self.recipe.lora
-            else model
-        )
-        base.max_seq_length = model.max_seq_length
+        base = self._model(device) if self.checkpoint else model
         result = self._evaluate(base, 1000)
         if self.checkpoint is None:
             self.events.write("scores", step=0, epoch=0.0, scores=_values(result))
