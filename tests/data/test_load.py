@@ -192,9 +192,10 @@ CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 def test_whatever_the_csv_module_writes_comes_back_as_it_was(
     tmp_path: Path, rows: list[tuple[str, str]], mark: str
 ) -> None:
-    with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
+    path = tmp_path / f"{len(list(tmp_path.iterdir()))}.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=mark).writerows([("anchor", "positive"), *rows])
-    data = load(tmp_path / "a.csv", delimiter=mark)
+    data = load(path, delimiter=mark)
     assert list(zip(data.column("anchor"), data.column("positive"), strict=True)) == rows
 
 

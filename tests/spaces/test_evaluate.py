@@ -104,11 +104,6 @@ def test_a_corpus_of_one_text_leaves_nothing_to_choose_from() -> None:
     assert made.scores["cosine_mrr@10"].why == "a corpus of 1 text leaves nothing to choose from"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="A query that is itself among the answers of others finds itself first: sentence after sentence, as in "
-    "glossary/sentences, cannot score above 1/2. Whether to leave it out is a decision, not a slip.",
-)
 def test_a_query_does_not_find_itself() -> None:
     table = Table(anchor=["s1", "s2", "s3"], positive=["s2", "s3", "s4"])
     made = evaluate(at(s1=0, s2=10, s3=19, s4=27), table)

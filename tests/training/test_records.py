@@ -228,6 +228,14 @@ def test_rewind_forgets_the_final_scores_of_a_run_that_was_stopped(tmp_path: Pat
     assert kinds(path) == [("scores", 5)]
 
 
+def test_rewind_to_before_the_first_step_keeps_only_the_life_of_the_worker(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "e", ("scores", {"step": 0}), ("started", {"step": 0}), ("step", {"step": 1}), ("failed", {})
+    )
+    rewind(path, -1)
+    assert kinds(path) == [("started", 0), ("failed", None)]
+
+
 def test_rewind_drops_an_unfinished_line_and_writing_goes_on(tmp_path: Path) -> None:
     path = written(tmp_path / "e", ("step", {"step": 1}))
     with path.open("ab") as file:

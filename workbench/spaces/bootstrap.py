@@ -50,6 +50,18 @@ class Metric:
         value = _correlation(self.kind, self.values, self.gold)
         return (value, "") if np.isfinite(value) else (None, beyond)
 
+    def by_unit(self) -> np.ndarray:
+        """float64, shape (n,): how well each unit fares; higher is better.
+
+        For a correlation this is how near a pair's rank among the similarities is to its rank among the given scores,
+        1 where they agree.
+        """
+        if self.gold is None or len(self.values) == 0:
+            return self.values
+        from scipy.stats import rankdata
+
+        return 1 - np.abs(rankdata(self.values) - rankdata(self.gold)) / len(self.values)
+
 
 def interval(metric: Metric, *, seed: int, resamples: int) -> tuple[float | None, float | None, str]:
     """(low, high, reason why there is none)."""

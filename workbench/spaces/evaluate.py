@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -60,6 +62,7 @@ class Evaluation:
         note: what has to be known to read the scores, in words.
         metrics: per-unit values behind each score, for paired comparison.
         texts: the texts of each unit, in the unit order of the primary score.
+        table: fingerprint of the rows that were scored.
     """
 
     task: str
@@ -70,6 +73,7 @@ class Evaluation:
     note: str
     metrics: Mapping[str, Metric]
     texts: Sequence[tuple[str, ...]]
+    table: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: task, model, rows, primary, note and scores."""
@@ -132,9 +136,9 @@ def evaluate(
     scores = {name: _score(metric, alike, seed, resamples) for name, metric in metrics.items()}
     name = next(iter(spaces.values())).model
     rows = len(next(iter(columns.values())))
-    return Evaluation(
-        task, name, rows, scores, next(iter(metrics)), "; ".join(filter(None, [note, remark])), metrics, texts
-    )
+    table = hashlib.sha256(json.dumps([columns, label]).encode()).hexdigest()[:16]
+    remarks = "; ".join(filter(None, [note, remark]))
+    return Evaluation(task, name, rows, scores, next(iter(metrics)), remarks, metrics, texts, table)
 
 
 @dataclass(frozen=True)
@@ -209,12 +213,15 @@ def compare(before: Evaluation, after: Evaluation, *, seed: int = 0, resamples: 
     Raises:
         DataError: the two evaluations are not of the same table.
     """
-    if before.task != after.task or [*before.texts] != [*after.texts]:
+    if before.task != after.task or before.table != after.table:
         raise DataError(
             "expected two evaluations of the same table, got different texts; evaluate both models on the same rows"
         )
+    if [*before.texts] != [*after.texts]:
+        why = "the vectors that are zero or not finite differ between the models, so their rows cannot be paired"
+        return Change(before, after, {name: Delta(None, None, None, why) for name in after.scores}, [], [])
     delta = {name: _delta(before, after, name, seed, resamples) for name in after.scores}
-    a, b = before.metrics[after.primary].values, after.metrics[after.primary].values
+    a, b = before.metrics[after.primary].by_unit(), after.metrics[after.primary].by_unit()
     order = np.argsort(-np.abs(b - a), kind="stable")
     rows = [(after.texts[row], float(a[row]), float(b[row])) for row in order]
     return Change(
@@ -338,8 +345,13 @@ def _retrieval(spaces: Mapping[str, Space], label: list[Any] | None) -> Built:
     for row in np.flatnonzero(good):
         relevant[anchor.texts[row]].add(number[positive.texts[row]])
     found, _ = nearest(
-        anchor.unit[[questions[text] for text in asked]], positive.unit[[answers[text] for text in held]], 10
+        anchor.unit[[questions[text] for text in asked]], positive.unit[[answers[text] for text in held]], 11
     )
+    # a query that is also an answer of another query is no candidate of its own
+    own = [number.get(text, -1) if number.get(text, -1) not in relevant[text] else -1 for text in asked]
+    width = min(10, len(held))
+    kept = [[*(place for place in row if place != its), -1][:width] for row, its in zip(found, own, strict=True)]
+    found = np.array(kept, dtype=int).reshape(len(asked), width)
     hits = np.array(
         [[place in relevant[text] for place in row] for text, row in zip(asked, found, strict=True)], dtype=float
     ).reshape(found.shape)

@@ -157,13 +157,15 @@ def _parsed(raw: bytes) -> Iterator[dict[str, Any]]:
             yield event
 
 
+# what tells of the worker and not of the training
+LIFE = ("started", "stopped", "failed", "finished")
+
+
 def rewind(path: Path, step: int) -> None:
-    """Forget what was recorded after `step`: a resumed run does and records it again."""
+    """Forget what was recorded after `step`: a resumed run does and records it again. -1 forgets all steps."""
     events, _ = read_events(path)
     kept = [
-        event
-        for event in events
-        if event.get("step", 0) <= step and not (event["kind"] == "scores" and event.get("final"))
+        event for event in events if event["kind"] in LIFE or (event.get("step", 0) <= step and not event.get("final"))
     ]
     files.replace_text(path, "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
 

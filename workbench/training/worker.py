@@ -26,7 +26,7 @@ from workbench.data.prepare import prepare
 from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.spaces.evaluate import Evaluation, compare, evaluate
-from workbench.training.folder import RunFolder
+from workbench.training.folder import RunFolder, step_of
 from workbench.training.records import EventWriter, Status, clean, read_status, rewind, write_status
 
 # how Python, safetensors and torch's own writer say that nothing more fits
@@ -75,7 +75,7 @@ def _work(folder: RunFolder) -> int:
         reason = _sentence(error)
         with contextlib.suppress(OSError):
             shutil.rmtree(folder.unfinished_model, ignore_errors=True)
-            _sweep(folder, None)
+            _remove_unfinished(folder)
             if events:
                 events.write("failed", reason=reason, attempt=status.attempt)
             _end(folder, read_status(folder.status), "failed", reason)
@@ -99,14 +99,18 @@ def _sentence(error: Exception) -> str:
     return f"{error.__class__.__name__}: {' '.join(str(error).split())[:300]} (the log has the whole story)"
 
 
-def _sweep(folder: RunFolder, checkpoint: Path | None) -> None:
-    """Remove checkpoints that were not written to the end, and forget events that a resumed run will repeat."""
+def _remove_unfinished(folder: RunFolder) -> None:
     complete = folder.complete_checkpoints()
     for path in folder.checkpoints.glob("*"):
         if path.is_dir() and path not in complete:
             shutil.rmtree(path, ignore_errors=True)
-    if checkpoint is not None:
-        rewind(folder.events, int(checkpoint.name.rpartition("-")[2]))
+
+
+def _sweep(folder: RunFolder, checkpoint: Path | None) -> None:
+    """Remove checkpoints that were not written to the end, and forget events that a resumed run will repeat."""
+    _remove_unfinished(folder)
+    if folder.events.exists():
+        rewind(folder.events, -1 if checkpoint is None else step_of(checkpoint))
 
 
 class Session:
@@ -148,7 +152,7 @@ class Session:
             "started",
             attempt=self.status.attempt,
             device=label,
-            step=0 if self.checkpoint is None else int(self.checkpoint.name.rpartition("-")[2]),
+            step=0 if self.checkpoint is None else step_of(self.checkpoint),
         )
         reason = ""
         try:
