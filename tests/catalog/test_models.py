@@ -15,7 +15,7 @@ import pytest
 from huggingface_hub import constants
 from safetensors.numpy import load_file, save_file
 
-from workbench.catalog import models
+from workbench.catalog import hub, models, weights
 from workbench.errors import ModelError, WorkbenchError
 from workbench.files import sha256
 
@@ -29,9 +29,9 @@ def nothing_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No Hub cache, no package with weights, no network, and no file digests of another test."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(models, "PACKAGED", {})
-    monkeypatch.setattr(models, "_reachable", lambda endpoint: False)
-    monkeypatch.setattr(models, "_digests", {})
+    monkeypatch.setattr(hub, "PACKAGED", {})
+    monkeypatch.setattr(hub, "reachable", lambda endpoint: False)
+    monkeypatch.setattr(weights, "_digests", {})
     monkeypatch.chdir(tmp_path)
 
 
@@ -81,7 +81,7 @@ def test_offline_mode_does_not_even_knock(monkeypatch: pytest.MonkeyPatch) -> No
         raise AssertionError("the network was asked")
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(models, "_reachable", knocked)
+    monkeypatch.setattr(hub, "reachable", knocked)
     with pytest.raises(ModelError, match="cannot be reached"):
         models.find("owner/name")
 
@@ -95,9 +95,9 @@ def test_a_hub_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -
         raise TimeoutError
 
     monkeypatch.setattr(socket, "create_connection", wait)
-    monkeypatch.setattr(models, "HUB_WAIT_S", 0.02)
+    monkeypatch.setattr(hub, "HUB_WAIT_S", 0.02)
     try:
-        assert not models._reachable("https://hub.invalid")
+        assert not hub.reachable("https://hub.invalid")
     finally:
         silent.set()
 
@@ -116,12 +116,12 @@ def test_the_knock_goes_to_the_hub_or_to_its_proxy(proxy: str | None, monkeypatc
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "create_connection", refused)
-    assert not models._reachable("https://hub.invalid")
+    assert not hub.reachable("https://hub.invalid")
     assert asked == [("proxy.invalid", 3128) if proxy else ("hub.invalid", 443)]
 
 
 def test_the_longest_wait_for_a_hub_is_below_three_seconds() -> None:
-    assert models.HUB_WAIT_S < 3
+    assert hub.HUB_WAIT_S < 3
 
 
 def test_short_names_are_those_of_sentence_transformers(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.syspath_prepend(str(site))
     good = sha256(folder / "model.safetensors")
-    monkeypatch.setattr(models, "PACKAGED", {MINILM: ("weight-carrier", "carrier/model", good)})
+    monkeypatch.setattr(hub, "PACKAGED", {MINILM: ("weight-carrier", "carrier/model", good)})
     return folder
 
 
@@ -199,7 +199,7 @@ def test_a_package_that_is_missing_or_without_weights_is_passed_over(package: Pa
     (package / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="is not on this machine"):
         models.find(MINILM)
-    models.PACKAGED[MINILM] = ("no-such-distribution", "x", "0" * 64)
+    hub.PACKAGED[MINILM] = ("no-such-distribution", "x", "0" * 64)
     with pytest.raises(ModelError, match="is not on this machine"):
         models.find(MINILM)
 
@@ -212,7 +212,7 @@ def test_a_folder_comes_before_the_package(package: Path, tmp_path: Path) -> Non
 @pytest.mark.real
 def test_the_shipped_package_is_known_by_its_own_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    package, inside, expected = models.PACKAGED[MINILM]
+    package, inside, expected = hub.PACKAGED[MINILM]
     try:
         folder = Path(str(importlib.metadata.distribution(package).locate_file(inside)))
     except importlib.metadata.PackageNotFoundError:
@@ -267,7 +267,7 @@ def test_the_cache_comes_before_the_package(package: Path, tmp_path: Path) -> No
 
 def test_a_flipped_byte_is_noticed_where_there_are_checksums(tmp_path: Path) -> None:
     folder = write(tmp_path / "mine")
-    models.write_checksums(folder)
+    weights.write_checksums(folder)
     assert models.find(folder).path == folder
     flip(folder / "model.safetensors")
     with pytest.raises(ModelError, match=r"model\.safetensors with SHA-256.*damaged"):
@@ -277,8 +277,8 @@ def test_a_flipped_byte_is_noticed_where_there_are_checksums(tmp_path: Path) -> 
 def test_checksums_cover_the_weights_of_every_part(tmp_path: Path) -> None:
     folder = write(tmp_path / "mine")
     save_file({"w": np.ones(2, dtype=np.float32)}, folder / "1_Pooling" / "model.safetensors")
-    models.write_checksums(folder)
-    assert set(json.loads((folder / models.CHECKSUMS).read_text())) == {
+    weights.write_checksums(folder)
+    assert set(json.loads((folder / weights.CHECKSUMS).read_text())) == {
         "model.safetensors",
         "1_Pooling/model.safetensors",
     }
@@ -440,7 +440,7 @@ def test_the_limit_of_tokens_is_the_smallest_that_is_stated(
     settings: dict, config: dict, tokenizer: dict, limit: int | None, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "mine", config=config, sentence_bert_config=settings, tokenizer_config=tokenizer)
-    assert models.max_seq_length(folder) == limit
+    assert weights.max_seq_length(folder) == limit
 
 
 def test_the_catalogue_is_complete_and_named_by_hub_ids() -> None:
@@ -459,11 +459,11 @@ def test_the_fingerprint_changes_with_weights_and_settings_but_not_with_the_card
     folder = write(tmp_path / "mine")
     first = models.fingerprint(folder)
     (folder / "README.md").write_text("changed")
-    models.write_checksums(folder)
+    weights.write_checksums(folder)
     assert models.fingerprint(folder) == first
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
     second = models.fingerprint(folder)
-    (folder / models.CHECKSUMS).unlink()
+    (folder / weights.CHECKSUMS).unlink()
     save_file({"layer": np.zeros((4, 3), dtype=np.float32)}, folder / "model.safetensors")
     assert len({first, second, models.fingerprint(folder)}) == 3
 

@@ -271,7 +271,7 @@ def test_parquet_with_dictionaries_and_class_names_is_plain_afterwards(tmp_path:
 
 
 def test_a_hub_id_without_a_network_ends_at_once_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources.models, "_reachable", lambda _: False)
+    monkeypatch.setattr(sources.hub, "reachable", lambda _: False)
     monkeypatch.setattr(datasets, "load_dataset", lambda *_: pytest.fail("knocked at the Hub"))
     with pytest.raises(DataError, match="not in the local cache, and the Hub cannot be reached"):
         load("owner/name")
@@ -288,7 +288,7 @@ def test_a_hub_id_in_the_cache_is_loaded_without_a_network(monkeypatch: pytest.M
         return datasets.DatasetDict(train=datasets.Dataset.from_list(as_dicts()))
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(sources.models, "_reachable", lambda _: False)
+    monkeypatch.setattr(sources.hub, "reachable", lambda _: False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     monkeypatch.setattr(datasets, "load_dataset", fake)
     data = load("owner/MyName", config="en")
@@ -300,7 +300,7 @@ def test_a_hub_data_set_that_does_not_load_is_named_with_the_reason(monkeypatch:
     def fake(*_: object) -> None:
         raise ValueError("Config name is missing.\nPick one among ['a', 'b']")
 
-    monkeypatch.setattr(sources.models, "_reachable", lambda _: True)
+    monkeypatch.setattr(sources.hub, "reachable", lambda _: True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets, "load_dataset", fake)
     with pytest.raises(DataError, match=r"'owner/name'.*Pick one among \['a', 'b'\].*check name and config"):

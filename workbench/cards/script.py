@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pprint
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,19 @@ from workbench.recipe import Loss, Recipe
 
 if TYPE_CHECKING:
     from workbench.data.examples import Examples
+
+# As the run does it: the saved model needs no peft.
+MERGE = """
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+for module in list(model.modules()):
+    for name, child in list(module.named_children()):
+        if isinstance(child, BaseTunerLayer):
+            child.merge()
+            setattr(module, name, child.get_base_layer())
+model.transformers_model.peft_config = {}
+model.transformers_model._hf_peft_config_loaded = False
+"""
 
 
 def total_steps(recipe: Recipe, rows: int) -> int:
@@ -129,11 +143,7 @@ model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r={recipe.lora.r}, 
         else ""
     )
     limit = f"model.max_seq_length = {recipe.max_seq_length}\n" if recipe.max_seq_length else ""
-    source = (
-        f"\n{recipe.loss.innermost.source or recipe.loss.source}\n"
-        if recipe.loss.innermost.source or recipe.loss.source
-        else ""
-    )
+    future, source = _own_source(recipe.loss)
     body = pprint.pformat(given, sort_dicts=False, width=100)
     evaluation = (
         f"evaluation = Dataset.from_parquet({str(tables[1])!r})  # rows kept out of training"
@@ -145,7 +155,7 @@ model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r={recipe.lora.r}, 
 Base model {_comment(recipe.model)}, loss {_comment(recipe.loss.name)}, data {_comment(recipe.data.source)} ({rows} rows), seed {recipe.seed}.
 Columns are in the order that the loss expects; a column named label or score is the target.
 """
-
+{future}
 import sentence_transformers
 import torch
 from datasets import Dataset
@@ -169,8 +179,18 @@ settings = {body}
 args = SentenceTransformerTrainingArguments(output_dir="checkpoints", **settings)
 trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=train, loss=loss)
 trainer.train()
-model.save_pretrained("model")
+{MERGE if recipe.lora else ""}model.save_pretrained("model")
 '''
+
+
+def _own_source(loss: Loss) -> tuple[str, str]:
+    """(future imports, which have to come first; the rest) of the source of a loss of one's own, empty without one."""
+    source = loss.innermost.source or loss.source
+    if not source:
+        return "", ""
+    future = re.compile(r"^from __future__ import .*\n?", re.MULTILINE)
+    first = "".join(f"\n{line.strip()}\n" for line in future.findall(source))
+    return first, f"\n{future.sub('', source)}\n"
 
 
 def _loss_call(loss: Loss) -> str:
@@ -188,9 +208,24 @@ def _loss_call(loss: Loss) -> str:
 def _value(loss: Loss, key: str, value: object) -> str:
     if isinstance(value, Loss):
         return _loss_call(value)
-    return repr(value) if loss.source else catalog.as_code(loss.name, key, value)
+    return _own_value(loss.source, loss.name, key, value) if loss.source else catalog.as_code(loss.name, key, value)
+
+
+def _own_value(source: str, name: str, key: str, value: object) -> str:
+    """A parameter of a loss of one's own: a model or a function is kept by its name, and made as `build` makes it."""
+    parameter = catalog.describe(name, source).parameter(key)
+    if parameter is None or value is None or parameter.kind not in ("model", "function"):
+        return repr(value)
+    if parameter.kind == "model":
+        return repr(value) if key.endswith("name_or_path") else f"SentenceTransformer({value!r})"
+    if re.search(rf"^class {value}\b", source, re.MULTILINE):
+        return f"{value}()"
+    if re.search(rf"^(def {value}\b|{value} *=)", source, re.MULTILINE):
+        return str(value)
+    return f"sentence_transformers.util.{value}" if str(value).endswith(("_sim", "_score")) else f"torch.nn.{value}()"
 
 
 def _comment(text: str) -> str:
     """Text from outside, fit for a docstring."""
-    return text.replace("\\", "/").replace('"""', "'''").replace("\n", " ")[:200]
+    shown = "".join(character if character.isprintable() else " " for character in text)  # Python reads no NUL
+    return shown.replace("\\", "/").replace('"""', "'''")[:200]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import files
-from workbench.catalog import models
+from workbench.catalog import hub
 from workbench.data import flaws, records, tables, textfile
 from workbench.errors import DataError, did_you_mean
 
@@ -211,7 +211,7 @@ def _hub(name: str, config: str | None) -> Opened:
 
     owner, _, own = name.partition("/")
     cached = (Path(datasets.config.HF_DATASETS_CACHE) / f"{owner}___{camelcase_to_snakecase(own)}").is_dir()
-    away = constants.HF_HUB_OFFLINE or not models._reachable(constants.ENDPOINT)
+    away = constants.HF_HUB_OFFLINE or not hub.reachable(constants.ENDPOINT)
     if away and not cached:
         raise DataError(
             f"expected a file or a data set of the Hub, got {name!r}: there is no such path, it is not in the local cache, and the "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.catalog import models
+from workbench.catalog import models, weights
 from workbench.errors import ModelError
 
 NO_LIMIT = 10**9  # tokenizers without one say 10^30
@@ -31,7 +31,7 @@ def counter(model: str | Path) -> tuple[Callable[[list[str]], np.ndarray], int |
     first: dict[str, Any] = next(iter(_json(folder / "modules.json", [])), {})
     static = str(first.get("type", "")).endswith(".StaticEmbedding")
     inside = folder / str(first.get("path", ""))
-    limit = None if static else models.max_seq_length(inside)
+    limit = None if static else weights.max_seq_length(inside)
     limit = limit if limit and limit < NO_LIMIT else None
     if not (inside / "tokenizer.json").is_file():
         return _slow(inside), limit

@@ -171,6 +171,7 @@ class RunTrainer(SentenceTransformerTrainer):
 
     def __init__(self, *, recorder: Recorder, recipe: Recipe, normalized: bool, **parts: Any) -> None:
         self.recorder, self.recipe, self._normalized = recorder, recipe, normalized
+        self._own_loss: torch.nn.Module = parts["loss"]
         super().__init__(callbacks=[recorder], **parts)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
@@ -222,13 +223,13 @@ class RunTrainer(SentenceTransformerTrainer):
         super()._load_from_checkpoint(checkpoint_path, *rest)
         own = Path(checkpoint_path) / LOSS_WEIGHTS
         if own.is_file():
-            self.loss.load_state_dict(torch.load(own, map_location="cpu", weights_only=True), strict=False)
+            self._own_loss.load_state_dict(torch.load(own, map_location="cpu", weights_only=True), strict=False)
 
     def _loss_weights(self) -> dict[str, torch.Tensor]:
         """Weights that a loss brings of its own, such as a classifier; the library's checkpoints leave them out."""
         shared = {id(weight) for weight in self.model.parameters()}
-        own = {name for name, weight in self.loss.named_parameters() if id(weight) not in shared}
-        return {name: value for name, value in self.loss.state_dict().items() if name in own}
+        own = {name for name, weight in self._own_loss.named_parameters() if id(weight) not in shared}
+        return {name: value for name, value in self._own_loss.state_dict().items() if name in own}
 
 
 def counts(features: list[dict[str, Any]]) -> tuple[int, int, int]:

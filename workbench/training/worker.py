@@ -21,7 +21,7 @@ import filelock
 import psutil
 
 from workbench import files
-from workbench.catalog import models
+from workbench.catalog import models, weights
 from workbench.data.prepare import prepare
 from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
@@ -261,7 +261,7 @@ class Session:
         )
         model.save_pretrained(str(target), create_model_card=False)
         files.replace_text(target / "README.md", write.card(model, trainer, facts))
-        models.write_checksums(target)
+        weights.write_checksums(target)
         files.replace_folder(target, self.folder.model)
 
     def _say(self, phase: str, **changes: Any) -> None:

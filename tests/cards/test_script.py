@@ -1,0 +1,318 @@
+"""The script that repeats a run without the workbench."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.conftest import NOUNS, VERBS, weights
+from workbench.cards.script import render, script
+from workbench.recipe import Loss, Recipe
+from workbench.training.launch import train
+
+WAIT_S = 240
+MNRL = Loss("MultipleNegativesRankingLoss")
+TABLES = (Path("train.parquet"), Path("eval.parquet"))
+CUSTOM = textwrap.dedent(
+    """
+    import torch
+
+    class MeanGap(torch.nn.Module):
+        def __init__(self, model, gap=0.5, words="none"):
+            super().__init__()
+            self.model, self.gap, self.words = model, gap, words
+
+        def forward(self, sentence_features, labels):
+            first, second = [self.model(part)["sentence_embedding"] for part in sentence_features]
+            return torch.nn.functional.relu(self.gap + (first - second).norm(dim=1)).mean()
+    """
+)
+
+
+def rendered(model: str = "owner/base", tables: tuple[Path, Path | None] = TABLES, **settings: Any) -> str:
+    """A script that is only read; nothing that it names has to exist."""
+    recipe = Recipe(**{"model": model, "loss": MNRL, "data": "pairs.csv", **settings})
+    return render(recipe, rows=48, tables=tables, model=model, device="cpu")
+
+
+def named(text: str) -> dict[str, ast.expr]:
+    """Expressions of a script by the name that they are assigned to."""
+    compile(text, "script.py", "exec")
+    assigned = [node for node in ast.parse(text).body if isinstance(node, ast.Assign)]
+    return {node.targets[0].id: node.value for node in assigned if isinstance(node.targets[0], ast.Name)}
+
+
+def settings_of(text: str) -> Mapping[str, Any]:
+    """The training arguments that a script sets."""
+    found: Mapping[str, Any] = ast.literal_eval(named(text)["settings"])
+    return found
+
+
+def calls(text: str) -> set[str]:
+    """All calls of a script as code."""
+    return {ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 pairs, some longer than the limit that the recipe below sets."""
+    path = tmp_path_factory.mktemp("data") / "pairs.jsonl"
+    rows = [{"anchor": f"the {n} {v}", "positive": f"a small {n} {v} in the house"} for n in NOUNS for v in VERBS]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_script_alone_trains_to_bitwise_the_weights_of_the_run(
+    tiny_bert: Path, pairs: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(
+        model=str(tiny_bert),
+        loss=MNRL,
+        data=str(pairs),
+        batch_size=4,
+        gradient_accumulation_steps=2,
+        batch_sampler="no_duplicates",
+        prompts={"anchor": "the "},
+        max_seq_length=6,
+        max_steps=5,
+        learning_rate=1e-3,
+        device="cpu",
+        seed=3,
+        name="a name",
+    )
+    text = script(recipe, folder=tmp_path)
+    assert not re.search(r"\b(import|from) workbench", text)
+    (tmp_path / "script.py").write_text(text, encoding="utf-8")
+    # away from this checkout and its path, so that the workbench could not come in unseen
+    place = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "WORKBENCH_HOME")}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=place, capture_output=True, text=True, timeout=WAIT_S
+    )
+    assert done.returncode == 0, done.stderr
+    from safetensors.numpy import load_file
+
+    alone = {name: value.tobytes() for name, value in load_file(tmp_path / "model" / "model.safetensors").items()}
+    assert alone == weights(train(recipe, folder=tmp_path / "run").wait(WAIT_S))
+
+
+def test_the_script_reads_the_rows_of_the_run_and_not_those_kept_for_evaluation(
+    tiny_bert: Path, pairs: Path, tmp_path: Path
+) -> None:
+    from datasets import Dataset
+
+    text = script(Recipe(model=str(tiny_bert), loss=MNRL, data=str(pairs), eval_share=0.25), folder=tmp_path)
+    tables = [ast.literal_eval(node.args[0]) for node in (named(text)["train"], named(text)["evaluation"])]  # type: ignore[attr-defined]
+    train_rows, held = (Dataset.from_parquet(table, cache_dir=str(tmp_path / "cache")) for table in tables)
+    assert (len(train_rows), len(held)) == (36, 12)
+    assert train_rows.column_names == ["anchor", "positive"]
+    assert not {*train_rows["anchor"]} & {*held["anchor"]}
+    assert script(Recipe(model=str(tiny_bert), loss=MNRL, data=str(pairs), eval_share=0.25), folder=tmp_path) == text
+
+
+LOSSES: list[tuple[Loss, str]] = [
+    (
+        Loss("TripletLoss", distance_metric="COSINE", triplet_margin=0.3),
+        "losses.TripletLoss(model, distance_metric=losses.TripletDistanceMetric.COSINE, triplet_margin=0.3)",
+    ),
+    (
+        Loss("ContrastiveLoss", distance_metric="MANHATTAN", size_average=False),
+        "losses.ContrastiveLoss(model, distance_metric=losses.SiameseDistanceMetric.MANHATTAN, size_average=False)",
+    ),
+    (
+        Loss("BatchHardTripletLoss", distance_metric="euclidean_distance", margin=2),
+        "losses.BatchHardTripletLoss(model, distance_metric=losses.BatchHardTripletLossDistanceFunction."
+        "euclidean_distance, margin=2.0)",
+    ),
+    (Loss("BatchAllTripletLoss", margin=0.3), "losses.BatchAllTripletLoss(model, margin=0.3)"),
+    (
+        Loss("CachedMultipleNegativesRankingLoss", mini_batch_size=2, similarity_fct="dot_score", scale=5),
+        "losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=2, "
+        "similarity_fct=sentence_transformers.util.dot_score, scale=5.0)",
+    ),
+    (
+        Loss("MatryoshkaLoss", loss=Loss("CoSENTLoss", scale=10), matryoshka_dims=[32, 8], matryoshka_weights=[1, 0.5]),
+        "losses.MatryoshkaLoss(model, loss=losses.CoSENTLoss(model, scale=10.0), matryoshka_dims=[32, 8], "
+        "matryoshka_weights=[1.0, 0.5])",
+    ),
+    (
+        Loss("CosineSimilarityLoss", loss_fct="L1Loss", cos_score_transformation="Sigmoid"),
+        "losses.CosineSimilarityLoss(model, loss_fct=torch.nn.L1Loss(), cos_score_transformation=torch.nn.Sigmoid())",
+    ),
+    (
+        Loss("SoftmaxLoss", num_labels=3),
+        "losses.SoftmaxLoss(model, embedding_dimension=model.get_embedding_dimension(), num_labels=3)",
+    ),
+    (
+        Loss("GISTEmbedLoss", guide="GUIDE", margin_strategy="relative"),
+        "losses.GISTEmbedLoss(model, guide=SentenceTransformer('GUIDE'), margin_strategy='relative')",
+    ),
+    (
+        Loss("MultipleNegativesRankingLoss", directions=["query_to_doc", "doc_to_query"], hardness_mode=None),
+        "losses.MultipleNegativesRankingLoss(model, directions=('query_to_doc', 'doc_to_query'), hardness_mode=None)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("loss", "code"), LOSSES, ids=[loss.name for loss, _ in LOSSES])
+def test_every_kind_of_loss_parameter_becomes_code_that_builds_the_loss(loss: Loss, code: str, tiny_bert: Path) -> None:
+    import sentence_transformers
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import losses
+
+    made = named(rendered(loss=loss))["loss"]
+    assert ast.unparse(made) == code
+    names = {
+        "model": SentenceTransformer(str(tiny_bert), device="cpu"),
+        "SentenceTransformer": lambda _: SentenceTransformer(str(tiny_bert), device="cpu"),
+        "sentence_transformers": sentence_transformers,
+        "losses": losses,
+        "torch": torch,
+    }
+    assert type(eval(ast.unparse(made), names)).__name__ == loss.name
+
+
+def test_a_loss_of_ones_own_brings_its_source_and_is_called_by_its_bare_name() -> None:
+    text = rendered(loss=Loss("MeanGap", source=CUSTOM, gap=0.25, words="a'\"\n\\"))
+    assert ast.unparse(named(text)["loss"]) == ast.unparse(ast.parse("MeanGap(model, gap=0.25, words='a\\'\"\\n\\\\')"))
+    assert [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)] == ["MeanGap"]
+
+
+def test_a_loss_of_ones_own_can_be_wrapped() -> None:
+    inner = Loss("MeanGap", source=CUSTOM)
+    text = rendered(loss=Loss("MatryoshkaLoss", loss=inner, matryoshka_dims=[32, 8]))
+    assert ast.unparse(named(text)["loss"]) == (
+        "losses.MatryoshkaLoss(model, loss=MeanGap(model), matryoshka_dims=[32, 8])"
+    )
+    assert "class MeanGap" in text
+
+
+def test_a_loss_whose_source_begins_with_future_imports_still_compiles() -> None:
+    source = f"from __future__ import annotations\n{CUSTOM}"
+    assert ast.unparse(named(rendered(loss=Loss("MeanGap", source=source)))["loss"]) == "MeanGap(model)"
+
+
+def test_a_function_given_to_a_loss_of_ones_own_is_code_and_not_text() -> None:
+    source = textwrap.dedent(
+        """
+        import torch
+        from torch import nn
+
+        class Shaped(torch.nn.Module):
+            def __init__(self, model, shape: nn.Module = nn.ReLU()):
+                super().__init__()
+                self.shape = shape
+        """
+    )
+    text = rendered(loss=Loss("Shaped", source=source, shape="Sigmoid"))
+    assert ast.unparse(named(text)["loss"]) == "Shaped(model, shape=torch.nn.Sigmoid())"
+
+
+def test_settings_of_the_recipe_are_those_of_the_script() -> None:
+    text = rendered(
+        prompts={"anchor": "it's \"so\": ", "positive": "\\\n"},
+        max_seq_length=16,
+        batch_size=7,
+        learning_rate=0.25,
+        optimizer="sgd",
+        scheduler="cosine",
+        warmup=3,
+        seed=11,
+        max_steps=9,
+        precision="fp16",
+    )
+    given = settings_of(text)
+    wanted = {
+        "prompts": {"anchor": "it's \"so\": ", "positive": "\\\n"},
+        "per_device_train_batch_size": 7,
+        "learning_rate": 0.25,
+        "optim": "sgd",
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 3,
+        "seed": 11,
+        "max_steps": 9,
+        "fp16": True,
+        "report_to": "none",
+    }
+    assert {name: given[name] for name in wanted} == wanted
+    assert "model.max_seq_length = 16" in text
+    assert "set_seed(11)" in calls(text)
+
+
+def test_without_a_limit_prompts_or_held_out_rows_the_script_says_nothing_of_them() -> None:
+    text = rendered(tables=(TABLES[0], None))
+    assert "max_seq_length" not in text
+    assert "add_adapter" not in text
+    assert "evaluation" not in named(text)
+    assert settings_of(text)["prompts"] is None
+
+
+def test_low_rank_adaptation_is_in_the_script() -> None:
+    text = rendered(lora={"r": 2, "alpha": 5, "dropout": 0.0, "target_modules": ["query", "it's"]})
+    named(text)
+    assert (
+        "LoraConfig(task_type='FEATURE_EXTRACTION', r=2, lora_alpha=5, lora_dropout=0.0, "
+        'target_modules=[\'query\', "it\'s"])'
+    ) in calls(text)
+    assert "target_modules=None" in rendered(lora={"r": 2})
+
+
+HOSTILE = {
+    "double quote": 'a"',
+    "single quote": "a'",
+    "backslash": "a\\",
+    "triple quotes": 'x"""\nimport os\nos.abort()\n"""',
+    "seven quotes": '"' * 7,
+    "backslash before quotes": '\\"""\nos.abort()',
+    "single triple quotes": "x''' + os.abort() + '''",
+    "newline": "a\nos.abort()\n",
+    "carriage return": "a\ros.abort()\r",
+    "form feed": "a\fb",
+    "null": "a\0b",
+    "line separator": "a\u2028os.abort()",
+    "next line": "a\x85os.abort()",
+    "braces": "{os.abort()} {0}",
+    "escape": "\\N{BULLET} \\x00 \\u12",
+    "cut in the middle of quotes": "x" * 118 + '"""',
+}
+
+
+class Shape(ast.NodeTransformer):
+    """Leaves everything of a script but the texts in it."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant("text") if isinstance(node.value, str) else node
+
+
+def shape(text: str) -> str:
+    """The structure of a script without its texts."""
+    return ast.dump(Shape().visit(ast.parse(text)))
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_no_name_from_outside_breaks_out_of_its_text(text: str) -> None:
+    def made(word: str) -> str:
+        return rendered(
+            model=f"owner/{word}",
+            tables=(Path(f"train{word}.parquet"), Path(f"eval{word}.parquet")),
+            name=word[:120],
+            data=f"{word}.csv",
+            prompts={"anchor": word},
+            lora={"r": 2, "target_modules": [word]},
+            loss=Loss("GISTEmbedLoss", guide=word),
+        )
+
+    assert shape(made(text)) == shape(made("harmless"))
+    model = named(made(text))["model"]
+    assert isinstance(model, ast.Call)
+    assert ast.literal_eval(model.args[0]) == f"owner/{text}"

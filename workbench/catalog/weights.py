@@ -1,0 +1,162 @@
+"""The files of a model folder: read without loading it, and refused where they are damaged or could run code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from workbench import files as whole
+from workbench.errors import ModelError
+
+CHECKSUMS = "checksums.json"
+
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+def digest(path: Path) -> str:
+    """Hex SHA-256 of a file, remembered while its size and time stay the same."""
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    if key not in _digests:
+        _digests[key] = whole.sha256(path)
+    return _digests[key]
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the SHA-256 of every weight file beside it, so that a flipped byte is noticed when it is loaded again."""
+    sums = {str(path.relative_to(folder)): whole.sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+    whole.replace_text(folder / CHECKSUMS, json.dumps(sums, indent=1))
+
+
+def max_seq_length(folder: Path) -> int | None:
+    """Limit in tokens, special tokens included, as Sentence Transformers applies it; None if the model has none."""
+    settings = _settings(folder / "sentence_bert_config.json")
+    limit = settings.get("max_seq_length")
+    if limit is None:
+        config = _settings(folder / "config.json")
+        positions = config.get("max_position_embeddings")
+        tokenizer = _settings(folder / "tokenizer_config.json").get("model_max_length")
+        numbers = [int(n) for n in (positions, tokenizer) if isinstance(n, int | float) and 0 < n < 10**9]
+        limit = min(numbers) if numbers else None
+    return int(limit) if isinstance(limit, int | float) and limit > 0 else None
+
+
+def verify(folder: Path, name: str, *, trust_pickle: bool, trust_remote_code: bool) -> None:
+    """Raise a ModelError if the folder is no model, is damaged, or could run code that nobody trusts."""
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        raise ModelError(
+            f"expected a model in {folder}, but there is neither config.json nor modules.json; give the folder that holds them"
+        )
+    parts = modules(folder)
+    for module in parts:
+        kind, inside = str(module.get("type", "")), folder / str(module.get("path", ""))
+        if folder.resolve() not in [inside.resolve(), *inside.resolve().parents]:
+            raise ModelError(
+                f"expected the parts of {name!r} inside its folder, got {module.get('path')!r}; do not use this model"
+            )
+        if not kind.startswith("sentence_transformers.") and not trust_remote_code:
+            raise ModelError(
+                f"model {name!r} brings code of its own ({kind}), which is refused; if you have read it and trust it, load it with trust_remote_code=True"
+            )
+    if _settings(folder / "config.json").get("auto_map") and not trust_remote_code:
+        raise ModelError(
+            f"model {name!r} brings code of its own (auto_map in config.json), which is refused; if you have read it and trust it, load it with trust_remote_code=True"
+        )
+    for part in {folder, *(folder / str(module.get("path", "")) for module in parts)}:
+        if (
+            part.is_dir()
+            and not list(part.glob("*.safetensors"))
+            and (pickled := sorted([*part.glob("*.bin"), *part.glob("*.pt"), *part.glob("*.pkl")]))
+        ):
+            if not trust_pickle:
+                raise ModelError(
+                    f"model {name!r} has pickled weights ({pickled[0].name}), which can run code when loaded and are refused; "
+                    "convert them to safetensors, or load it with trust_pickle=True if you trust its author"
+                )
+    list(tensors(folder))
+    _check_sums(folder)
+
+
+def _check_sums(folder: Path) -> None:
+    expected: dict[str, str] = {str(key): str(value) for key, value in _settings(folder / CHECKSUMS).items()}
+    for path in folder.rglob("*.safetensors"):
+        target = path.resolve()
+        # a file of the Hub cache is a link to a blob that is named by its SHA-256
+        want = expected.get(str(path.relative_to(folder))) or (
+            target.name if path.is_symlink() and len(target.name) == 64 else None
+        )
+        if want and digest(path) != want:
+            raise ModelError(
+                f"expected {path} with SHA-256 {want[:12]}…, got {digest(path)[:12]}…: the weights are damaged; copy or fetch them again"
+            )
+
+
+def tensors(folder: Path) -> Iterator[tuple[int, str, list[int]]]:
+    """(number of weights, dtype, shape) of every tensor, from the headers of the safetensors files."""
+    from math import prod
+
+    from safetensors import SafetensorError, safe_open
+
+    seen = list(folder.glob("*.safetensors")) + list(folder.glob("*/*.safetensors"))
+    for path in seen:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                for key in file.keys():
+                    part = file.get_slice(key)
+                    if str(part.get_dtype()).startswith(("F", "BF")):  # older files also hold position numbers
+                        yield prod(part.get_shape()), part.get_dtype(), part.get_shape()
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ModelError(
+                f"expected safetensors in {path}, but its header is damaged ({str(error)[:80]}); copy or fetch the file again"
+            ) from None
+
+
+def modules(folder: Path) -> list[dict[str, Any]]:
+    """Entries of modules.json; empty for a bare transformer."""
+    listed = _json(folder / "modules.json")
+    return [module for module in listed if isinstance(module, dict)] if isinstance(listed, list) else []
+
+
+def dimension(folder: Path, modules: list[dict[str, Any]]) -> int | None:
+    """Length of a vector by the settings of the last module that has one, else by the transformer's."""
+    for module in reversed(modules):
+        config = _settings(folder / str(module.get("path", "")) / "config.json")
+        for key in ("out_features", "embedding_dimension", "word_embedding_dimension", "hidden_size"):
+            if isinstance(config.get(key), int):
+                return int(config[key])
+    hidden = _settings(folder / "config.json").get("hidden_size")
+    return int(hidden) if isinstance(hidden, int) else None
+
+
+def licence(folder: Path) -> str | None:
+    """Licence that the model's own card states."""
+    from huggingface_hub import ModelCard
+    from yaml import YAMLError
+
+    try:
+        value = ModelCard.load(folder / "README.md", ignore_metadata_errors=True).data.to_dict().get("license")
+    except (OSError, ValueError, TypeError, AttributeError, YAMLError):
+        return None
+    return str(value) if value else None
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    found = _json(path)
+    if not isinstance(found, dict | None):
+        raise ModelError(
+            f"expected settings in {path}, got a {type(found).__name__}: it is damaged; copy or fetch the file again"
+        )
+    return found or {}
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(
+            f"expected JSON in {path}, but it is damaged ({error.__class__.__name__}); copy or fetch the file again"
+        ) from None
