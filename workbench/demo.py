@@ -31,7 +31,7 @@ from workbench.plots.scores import scores_figure
 from workbench.plots.similarity import change_figure
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
 from workbench.spaces.encode import embed
-from workbench.spaces.evaluate import Change, compare, evaluate
+from workbench.spaces.evaluate import Change, Delta, Score, compare, evaluate
 from workbench.spaces.project import Projection, project
 from workbench.spaces.similarity import Similarity, similarity
 from workbench.training.launch import QUIET_THREADS, Run, train
@@ -247,9 +247,9 @@ def _scores_section(scores: dict[str, Any], first: str, second: str) -> Section:
         rows.append(
             [
                 name,
-                _value(scores["before"]["scores"][name]),
-                _value(score),
-                _delta(scores["change"]["delta"][name]),
+                str(Score(**scores["before"]["scores"][name])),
+                str(Score(**score)),
+                str(Delta(**scores["change"]["delta"][name])),
                 score["n"],
             ]
         )
@@ -259,24 +259,6 @@ def _scores_section(scores: dict[str, Any], first: str, second: str) -> Section:
         note,
         tables=[Table(["score", first, second, "difference", "n"], rows)],
         figures=[scores_figure(scores)],
-    )
-
-
-def _value(score: dict[str, Any]) -> str:
-    if score["value"] is None:
-        return f"undefined: {score['why']}"
-    return f"{score['value']:.3f}" + (
-        f" [{score['low']:.3f}, {score['high']:.3f}]" if score["low"] is not None else f" ({score['why']})"
-    )
-
-
-def _delta(delta: dict[str, Any]) -> str:
-    if delta["mid"] is None:
-        return f"undefined: {delta['why']}"
-    if delta["low"] is None:
-        return f"{delta['mid']:+.3f} ({delta['why']})"
-    return f"{delta['mid']:+.3f} [{delta['low']:+.3f}, {delta['high']:+.3f}]" + (
-        " within noise" if delta["low"] <= 0 <= delta["high"] else ""
     )
 
 

@@ -16,6 +16,7 @@ from workbench.cards.script import render
 from workbench.catalog import models
 from workbench.data.tokens import ColumnStats, TokenStats, token_stats
 from workbench.recipe import Recipe
+from workbench.spaces.evaluate import Delta, Score
 
 if TYPE_CHECKING:
     from workbench.data.examples import Examples
@@ -261,9 +262,9 @@ def _before_after(facts: RunFacts) -> str:
         rows.append(
             [
                 f"**{name}**" if name == after["primary"] else name,
-                _scored(before["scores"][name]),
-                _scored(score),
-                _changed(delta),
+                str(Score(**before["scores"][name])),
+                str(Score(**score)),
+                str(Delta(**delta)),
                 str(score["n"]),
             ]
         )
@@ -272,24 +273,6 @@ def _before_after(facts: RunFacts) -> str:
         f"### Before and After\n\nThe same {after['rows']:,} rows of {_plain(facts.scores['data'])} under both models ({_plain(after['note'])}). "
         "In brackets 95% bootstrap intervals, 1,000 resamples, seed 0; the difference is paired.\n\n"
         f"{table}\n\n{change['gained']:,} rows gained and {change['lost']:,} lost on {after['primary']}.\n\n"
-    )
-
-
-def _scored(score: Mapping[str, Any]) -> str:
-    if score["value"] is None:
-        return f"undefined: {_plain(score['why'])}"
-    return f"{score['value']:.4f}" + (
-        f" [{score['low']:.4f}, {score['high']:.4f}]" if score["low"] is not None else f" ({_plain(score['why'])})"
-    )
-
-
-def _changed(delta: Mapping[str, Any]) -> str:
-    if delta["mid"] is None:
-        return f"undefined: {_plain(delta['why'])}"
-    if delta["low"] is None:
-        return f"{delta['mid']:+.4f} ({_plain(delta['why'])})"
-    return f"{delta['mid']:+.4f} [{delta['low']:+.4f}, {delta['high']:+.4f}]" + (
-        ", within noise" if delta["low"] <= 0 <= delta["high"] else ""
     )
 
 
