@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from workbench.spaces.evaluate import compare, evaluate
     from workbench.spaces.project import project
     from workbench.spaces.similarity import similarity
-    from workbench.training.launch import Run, attach, runs, train
+    from workbench.training.launch import runs, train
+    from workbench.training.run import Run, attach
 
 _HOMES = {
     "Loss": "workbench.recipe",
     "Recipe": "workbench.recipe",
-    "Run": "workbench.training.launch",
-    "attach": "workbench.training.launch",
+    "Run": "workbench.training.run",
+    "attach": "workbench.training.run",
     "compare": "workbench.spaces.evaluate",
     "embed": "workbench.spaces.encode",
     "evaluate": "workbench.spaces.evaluate",

@@ -20,7 +20,7 @@ from workbench.errors import WorkbenchError
 from workbench.recipe import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from workbench.training.launch import Run
+    from workbench.training.run import Run
 
 app = typer.Typer(
     add_completion=False,
@@ -101,7 +101,7 @@ def train(recipe: RecipeFile, out: Out = None, trust_code: TrustCode = False, as
 @app.command()
 def resume(run: RunPath, trust_code: TrustCode = False, as_json: Json = False) -> None:
     """Go on with a run that was stopped or killed, from its last checkpoint."""
-    from workbench.training.launch import attach
+    from workbench.training.run import attach
 
     _follow(attach(run).resume(trust_code=trust_code), as_json)
 
@@ -109,7 +109,7 @@ def resume(run: RunPath, trust_code: TrustCode = False, as_json: Json = False) -
 @app.command()
 def stop(run: RunPath) -> None:
     """Ask a run to end after the current step."""
-    from workbench.training.launch import attach
+    from workbench.training.run import attach
 
     _say(repr(attach(run).stop()))
 

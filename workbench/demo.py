@@ -34,8 +34,9 @@ from workbench.spaces.encode import embed
 from workbench.spaces.evaluate import Change, Delta, Score, compare, evaluate
 from workbench.spaces.project import Projection, project
 from workbench.spaces.similarity import Similarity, similarity
-from workbench.training.launch import QUIET_THREADS, Run, train
+from workbench.training.launch import train
 from workbench.training.records import clean
+from workbench.training.run import QUIET_THREADS, Run
 
 Show = Callable[[str, int, int | None], None]
 SENTENCES = (

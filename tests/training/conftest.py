@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench.recipe import Loss, Recipe
-from workbench.training.launch import Run
+from workbench.training.run import Run
 
 NOUNS = "cat dog bird fish tree river stone house".split()
 VERBS = "runs sleeps sings grows flows burns".split()

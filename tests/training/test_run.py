@@ -19,7 +19,8 @@ import pytest
 from tests.training.conftest import NOUNS, VERBS, weights
 from workbench.errors import DataError, ModelError, RecipeError, RunError
 from workbench.recipe import Loss, Recipe
-from workbench.training.launch import Run, attach, read_recipe, runs, train
+from workbench.training.launch import read_recipe, runs, train
+from workbench.training.run import Run, attach
 
 Make = Callable[..., Recipe]
 WAIT_S = 240
