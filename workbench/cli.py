@@ -6,6 +6,7 @@ Exit status: 0 done, 2 unusable input (one sentence on standard error).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -43,7 +44,8 @@ TrustCode = Annotated[
 
 @app.callback()
 def _all(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for library in ("HF_HUB", "HF_DATASETS"):
+        os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
 
 
 @app.command()
@@ -123,7 +125,7 @@ def runs(
 
     found = table(folder)
     if as_json:
-        _print({"runs": json.loads(found.to_json(orient="records", date_format="iso"))})
+        _print({"runs": json.loads(found.to_json(orient="records", date_format="iso", double_precision=15))})
     else:
         _say(found.to_string() if len(found) else f"There are no runs in {folder}.")
 
@@ -154,6 +156,7 @@ def map_(
     from workbench.demo import table_map
     from workbench.files import replace_text
 
+    _usable(out, model)
     with _progress() as show:
         replace_text(out, table_map(model, data, seed, show))
     _say(f"Wrote {out}")
@@ -171,6 +174,7 @@ def compare(
     from workbench.demo import table_comparison
     from workbench.files import replace_text
 
+    _usable(out, model_a, model_b)
     with _progress() as show:
         change, page = table_comparison(model_a, model_b, data, show)
     replace_text(out, page)
@@ -266,6 +270,17 @@ def _follow(run: Run, as_json: bool) -> None:
             )
 
 
+def _usable(out: Path, *names: str) -> None:
+    """Tell at once, not after the work, that a page cannot be written or a model cannot be used."""
+    from workbench.catalog.models import find
+
+    for name in names:
+        find(name)
+    above = next(path for path in out.resolve().parents if path.exists())
+    if not os.access(above, os.W_OK):
+        raise OSError(errno.EACCES, "no permission to write", str(above))
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
     """A progress bar on standard error: show(phase, done, total)."""
@@ -280,6 +295,7 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
         TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
         console=console,
+        disable=not console.is_terminal,
     ) as bar:
         tasks: dict[str, Any] = {}
 

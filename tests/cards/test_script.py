@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.training.conftest import NOUNS, VERBS, weights
-from workbench.cards.script import render, script
+from workbench.cards.script import MERGE, render, script
 from workbench.recipe import Loss, Recipe
 from workbench.training.launch import train
 
@@ -220,7 +220,7 @@ def test_a_function_given_to_a_loss_of_ones_own_is_code_and_not_text() -> None:
 
 def test_settings_of_the_recipe_are_those_of_the_script() -> None:
     text = rendered(
-        prompts={"anchor": "it's \"so\": ", "positive": "\\\n"},
+        prompts={"anchor": 'it\'s "so": ', "positive": "\\\n"},
         max_seq_length=16,
         batch_size=7,
         learning_rate=0.25,
@@ -233,7 +233,7 @@ def test_settings_of_the_recipe_are_those_of_the_script() -> None:
     )
     given = settings_of(text)
     wanted = {
-        "prompts": {"anchor": "it's \"so\": ", "positive": "\\\n"},
+        "prompts": {"anchor": 'it\'s "so": ', "positive": "\\\n"},
         "per_device_train_batch_size": 7,
         "learning_rate": 0.25,
         "optim": "sgd",
@@ -262,9 +262,29 @@ def test_low_rank_adaptation_is_in_the_script() -> None:
     named(text)
     assert (
         "LoraConfig(task_type='FEATURE_EXTRACTION', r=2, lora_alpha=5, lora_dropout=0.0, "
-        'target_modules=[\'query\', "it\'s"])'
+        "target_modules=['query', \"it's\"])"
     ) in calls(text)
     assert "target_modules=None" in rendered(lora={"r": 2})
+
+
+def test_the_script_saves_an_adapted_model_without_its_adapter(tiny_bert: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig
+    from safetensors.numpy import load_file
+    from sentence_transformers import SentenceTransformer
+
+    text = rendered(lora={"r": 2})
+    assert text.endswith(f'trainer.train()\n{MERGE}model.save_pretrained("model")\n')
+    model = SentenceTransformer(str(tiny_bert), device="cpu")
+    model.add_adapter(LoraConfig(r=2, init_lora_weights=False, target_modules=["query"]))
+    model.eval()
+    adapted = model.encode(["the cat runs"])
+    exec(MERGE, {"model": model})
+    model.save_pretrained(str(tmp_path / "model"))
+    names = [set(load_file(folder / "model.safetensors")) for folder in (tiny_bert, tmp_path / "model")]
+    assert names[0] == names[1]
+    saved = SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(["the cat runs"])
+    assert saved == pytest.approx(adapted, abs=1e-5)
+    assert abs(saved - SentenceTransformer(str(tiny_bert), device="cpu").encode(["the cat runs"])).max() > 1e-3
 
 
 HOSTILE = {

@@ -62,7 +62,8 @@ def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str
         "weight_decay": recipe.weight_decay,
         "optim": {"adamw": "adamw_torch_fused", "sgd": "sgd"}[recipe.optimizer],
         "lr_scheduler_type": recipe.scheduler,
-        "warmup_steps": recipe.warmup if recipe.warmup < 1 else int(recipe.warmup),
+        # rounded down: the first step of a warm-up has rate 0, and a run of a few steps cannot spare one
+        "warmup_steps": int(recipe.warmup * total) if recipe.warmup < 1 else int(recipe.warmup),
         "max_grad_norm": recipe.max_grad_norm,
         "fp16": recipe.precision == "fp16",
         "bf16": recipe.precision == "bf16" or (recipe.precision == "auto" and device.startswith("cuda") and bf16),

@@ -8,7 +8,6 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,10 +165,10 @@ def _details(column: ColumnStats, stats: TokenStats) -> str:
             parts.append(f"over the limit of {stats.max_seq_length} tokens: {column.truncated_share:.2%}")
         parts += [f"empty: {column.empty}", f"duplicates: {column.duplicates}"]
     elif column.shares:
-        parts = [f"{escape(str(name))}: {share:.2%}" for name, share in column.shares.items()]
+        parts = [f"{_plain(name)}: {share:.2%}" for name, share in column.shares.items()]
     else:
         parts = [f"min: {_number(column.min)}", f"mean: {_number(column.mean)}", f"max: {_number(column.max)}"]
-    return "<ul><li>" + "</li><li>".join(part.replace("|", "\\|").replace("\n", " ") for part in parts) + "</li></ul>"
+    return "<ul><li>" + "</li><li>".join(parts) + "</li></ul>"
 
 
 def _number(value: float | None) -> str:
@@ -204,7 +203,7 @@ def _results(facts: RunFacts) -> dict[Any, dict[str, float]]:
         return {}
     after = facts.scores["after"]
     finite = {name: round(score["value"], 4) for name, score in after["scores"].items() if score["value"] is not None}
-    return {_Result(TASKS[after["task"]], _plain(facts.scores["data"]), after["primary"]): finite} if finite else {}
+    return {_Result(TASKS[after["task"]], _code(facts.scores["data"]), after["primary"]): finite} if finite else {}
 
 
 def _with_truth(text: str, facts: RunFacts) -> str:
@@ -302,14 +301,19 @@ def _cell(value: object) -> str:
     """A sample for a table cell: cut, escaped, in one line."""
     text = str(value)
     text = text[:CELL] + "…" if len(text) > CELL else text
-    text = escape(text).replace("`", "&#96;").replace("|", "\\|").replace("[", "&#91;").replace("]", "&#93;")
-    return f"<code>{'<br>'.join(text.splitlines())}</code>"
+    return f"<code>{'<br>'.join(_escaped(line) for line in text.splitlines())}</code>"
 
 
 def _plain(text: str) -> str:
-    """A name from outside in running Markdown: one line, escaped, no markup."""
-    return re.sub(
-        r"([\[\]`|*_<>])",
-        lambda found: f"&#{ord(found[1])};" if found[1] in "<>[]`|" else found[1],
-        " ".join(str(text).split()),
-    )[:200]
+    """A name from outside in running Markdown: one line of at most 200 letters, escaped, no markup."""
+    return _escaped(" ".join(str(text).split())[:200])
+
+
+def _code(text: str) -> str:
+    """A name from outside between backticks and in the front matter, where nothing but a backtick is markup."""
+    return " ".join(text.split())[:200].replace("`", "'")
+
+
+def _escaped(text: str) -> str:
+    """Text in which neither HTML nor Markdown finds markup; an underscore inside a word is none."""
+    return re.sub(r"[&<>\[\]`|*~\\]|(?<![^\W_])_|_(?![^\W_])", lambda found: f"&#{ord(found[0])};", text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench import files
+from workbench.catalog import weights
 from workbench.errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def make_bert(
         tokenizer.save_pretrained(parts)
         model = SentenceTransformer(modules=[Transformer(str(parts)), Pooling(dimension)], device="cpu")
         model.save_pretrained(str(finished), create_model_card=False)
+        weights.write_checksums(finished)
         files.replace_folder(finished, place)
     finally:
         shutil.rmtree(parts, ignore_errors=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from workbench.catalog import losses as catalog
 from workbench.data.examples import Examples
 from workbench.data.load import load
-from workbench.errors import DataError
+from workbench.errors import DataError, RecipeError, did_you_mean
 from workbench.recipe import Loss, Recipe
 
 EVALUATION_PARTS = ("validation", "dev", "valid", "test", "eval")
@@ -29,7 +31,12 @@ def prepare(recipe: Recipe) -> tuple[Examples, Examples | None]:
     data = load(recipe.data)
     fit(recipe.loss, data)
     if recipe.eval_data is not None:
-        return data, load(recipe.eval_data)
+        evaluation = load(recipe.eval_data)
+        if task_of(evaluation) is None:
+            raise DataError(f"eval_data: {unscorable(evaluation)}; set the roles of its columns")
+        return data, evaluation
+    if task_of(data) is None:
+        return data, None
     part = next((name for name in EVALUATION_PARTS if name in data.splits and name != data.split), None)
     if part is not None:
         return data, data.part(part)
@@ -53,6 +60,57 @@ def fit(loss: Loss, data: Examples) -> None:
         raise DataError(f"{inner.name} does not suit {data.name}: {why.removesuffix('.')}; {advice}")
     if len(data) == 0:
         raise DataError(f"expected rows to train on, got none in {data.name}; look at the rows that were left out")
+
+
+def task_of(data: Examples) -> str | None:
+    """What a model is scored by on such a table: triplets, retrieval, graded or labels; None if by nothing."""
+    texts, kind = len(data.texts), label_kind(data)
+    if texts == 1:
+        return "labels" if kind in ("class", "binary") else None
+    if texts == 2:
+        known = {"score": "graded", "binary": "graded", "class": None}
+        return known.get(kind or "", "retrieval")
+    return "triplets" if texts > 2 and kind != "class" else None
+
+
+def unscorable(data: Examples) -> str:
+    """Why there is no score for such a table, in words."""
+    return (
+        "expected triplets, pairs, two texts with a score, or texts with a label to score a model on, got the columns "
+        f"{', '.join(data.used)} of {data.name}"
+    )
+
+
+def settled(recipe: Recipe, data: Examples) -> Recipe:
+    """The same recipe, meaning the same from any folder: whole paths, and prompts by the names that training uses.
+
+    Raises:
+        RecipeError: a prompt names no column of the table.
+    """
+    changes: dict[str, object] = {}
+    if isinstance(recipe.prompts, dict):
+        trained = dict(zip(data.used, data.to_training().column_names, strict=True))
+        known = {**trained, **{name: name for name in trained.values()}}
+        unknown = [name for name in recipe.prompts if name not in known]
+        if unknown:
+            raise RecipeError(
+                f"prompts: expected names of columns of {data.name}, got {unknown[0]!r}{did_you_mean(unknown[0], known)}; there are {', '.join(known)}"
+            )
+        changes["prompts"] = {known[name]: prompt for name, prompt in recipe.prompts.items()}
+    if _is_path(recipe.model):
+        changes["model"] = str(Path(recipe.model).expanduser().resolve())
+    for name in ("data", "eval_data"):
+        spec = getattr(recipe, name)
+        if spec is not None and _is_path(spec.source):
+            changes[name] = spec.model_copy(update={"source": str(Path(spec.source).expanduser().resolve())})
+    return recipe.changed(**changes) if changes else recipe
+
+
+def _is_path(source: str) -> bool:
+    try:
+        return Path(source).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def label_kind(data: Examples) -> str | None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.data.load import load
+from workbench.data.prepare import task_of, unscorable
 from workbench.errors import DataError
 from workbench.spaces import tasks
 from workbench.spaces.bootstrap import Metric, interval, paired_interval
@@ -99,7 +101,7 @@ class Evaluation:
 
 def evaluate(
     model: Any,
-    examples: Examples,
+    examples: Examples | Any,
     *,
     prompts: str | Mapping[str, str] | None = None,
     seed: int = 0,
@@ -115,7 +117,7 @@ def evaluate(
 
     Args:
         model: as for `embed`.
-        examples: the table; above 20,000 rows a seeded sample is scored, and the note says so.
+        examples: the table, or anything that `load` takes; above 20,000 rows a seeded sample is scored, and the note says so.
         prompts: text put before every text, or a mapping from column (anchor, positive, ...) to such a text.
         seed: seed of the sample and of the bootstrap.
         resamples: bootstrap resamples; 0 gives no intervals.
@@ -126,10 +128,13 @@ def evaluate(
     Raises:
         DataError: the table has no columns that can be scored.
     """
+    examples = examples if hasattr(examples, "to_training") else load(examples)
+    task = task_of(examples)
+    if task is None:
+        raise DataError(f"{unscorable(examples)}; set the roles with load(..., columns=...)")
     columns, label, note = _table(examples, seed)
     spaces = _spaces(model, columns, prompts, batch_size, device, progress)
     alike = _alike(spaces)
-    task = _task(columns, label, examples)
     build = {"triplets": tasks.triplets, "retrieval": tasks.retrieval, "graded": tasks.graded, "labels": tasks.labels}[
         task
     ]
@@ -214,6 +219,10 @@ def compare(before: Evaluation, after: Evaluation, *, seed: int = 0, resamples: 
     Raises:
         DataError: the two evaluations are not of the same table.
     """
+    if not isinstance(before, Evaluation) or not isinstance(after, Evaluation):
+        raise DataError(
+            f"expected two evaluations, got {type(before).__name__} and {type(after).__name__}; make them with wb.evaluate(model, data)"
+        )
     if before.task != after.task or before.table != after.table:
         raise DataError(
             "expected two evaluations of the same table, got different texts; evaluate both models on the same rows"
@@ -249,21 +258,6 @@ def _table(examples: Examples, seed: int) -> tuple[dict[str, list[str]], list[An
     label = next((name for name in ("label", "score") if name in data.column_names), None)
     columns = {name: list(data[name]) for name in data.column_names if name != label}
     return columns, None if label is None else list(data[label]), note
-
-
-def _task(columns: Mapping[str, list[str]], label: list[Any] | None, examples: Examples) -> str:
-    if label is not None and len(columns) == 1:
-        return "labels"
-    if label is not None and len(columns) == 2 and all(isinstance(value, int | float) for value in label):
-        return "graded"
-    if label is None and len(columns) >= 3:
-        return "triplets"
-    if label is None and len(columns) == 2:
-        return "retrieval"
-    raise DataError(
-        f"expected triplets, pairs, two texts with a score, or texts with a label to score a model on, got the columns "
-        f"{', '.join([*columns, *(['label'] if label is not None else [])])} of {examples.name}; set the roles with load(..., columns=...)"
-    )
 
 
 def _spaces(

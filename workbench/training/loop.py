@@ -71,6 +71,7 @@ class Recorder(TrainerCallback):
         self.folder, self.recipe, self.events, self.status, self.score = folder, recipe, events, status, score
         self.window, self.totals = Window(), Totals()
         self.grad_norm: float | None = None
+        self.rate: float | None = None
         self.every = {"logging": 1, "eval": 1}
         self.stopped = False
         self._began = self._written = 0.0
@@ -91,6 +92,10 @@ class Recorder(TrainerCallback):
         """Start the clock of this step; evaluation and saving are not counted."""
         self._began = time.perf_counter()
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The rate that this step is made with; after it the scheduler has gone on."""
+        self.rate = float(kwargs["lr_scheduler"].get_last_lr()[0])
+
     def batch(self, loss: float, reference: float | None, tokens: int, padded: int) -> None:
         """One forward pass: loss, reference line, real tokens, tokens with padding."""
         self.window.losses.append(loss)
@@ -104,7 +109,7 @@ class Recorder(TrainerCallback):
         self.window.seconds += time.perf_counter() - self._began
         step, last = state.global_step, state.global_step >= state.max_steps
         if step == 1 or step % self.every["logging"] == 0 or last:
-            self._record(state, kwargs)
+            self._record(state)
         if self.score and not last and step % self.every["eval"] == 0:
             self._say(state, phase="scoring", force=True)
             self.events.write("scores", step=step, epoch=state.epoch, scores=self.score())
@@ -125,12 +130,11 @@ class Recorder(TrainerCallback):
             if step_of(older) != state.global_step:
                 shutil.rmtree(older, ignore_errors=True)
 
-    def _record(self, state: Any, parts: Mapping[str, Any]) -> None:
+    def _record(self, state: Any) -> None:
         window, totals = self.window, self.totals
         totals.tokens += window.tokens
         totals.padded += window.padded
         totals.seconds += window.seconds
-        scheduler = parts.get("lr_scheduler")
         self.events.write(
             "step",
             step=state.global_step,
@@ -138,7 +142,7 @@ class Recorder(TrainerCallback):
             loss=_mean(window.losses),
             reference=_mean(window.references),
             grad_norm=self.grad_norm,
-            learning_rate=scheduler.get_last_lr()[0] if scheduler else None,
+            learning_rate=self.rate,
             tokens=totals.tokens,
             padded_tokens=totals.padded,
             tokens_per_s=round(window.tokens / window.seconds, 1) if window.seconds > 0 else None,

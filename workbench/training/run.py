@@ -181,7 +181,7 @@ class Run:
 
         Args:
             repo_id: owner/name.
-            private: False makes the model public.
+            private: False makes the model public. A public place that exists is refused unless this is False.
             token: access token; None takes the one that is logged in.
             endpoint: another server than the usual one.
 
@@ -192,7 +192,7 @@ class Run:
             RunError: the server refuses or cannot be reached.
         """
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+        from huggingface_hub.errors import HTTPError  # the error of its transport, httpx or httpx2 by version
 
         model = self.model_folder
         api = HfApi(endpoint=endpoint, token=token)
@@ -202,8 +202,12 @@ class Run:
             shutil.copy(self.files.recipe, upload / "recipe.yaml")
             try:
                 address = api.create_repo(repo_id, private=private, exist_ok=True)
+                if private and not api.repo_info(repo_id).private:
+                    raise RunError(
+                        f"expected {repo_id!r} to be private, but it exists and it is public; choose another name, or say private=False"
+                    )
                 api.upload_folder(repo_id=repo_id, folder_path=upload, commit_message="Model, card and recipe")
-            except (HfHubHTTPError, HFValidationError, OSError) as error:
+            except (HTTPError, OSError, ValueError, RuntimeError) as error:  # the library raises all of these
                 why = " ".join(str(error).split())[:200]
                 raise RunError(
                     f"expected to publish {repo_id!r}, but the server refused or could not be reached ({why}); check the name, the token and the network"

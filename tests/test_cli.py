@@ -1,0 +1,448 @@
+"""The command line: JSON on standard output, one sentence for a mistake, and nothing left behind by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tests.training.conftest import NOUNS, VERBS
+from workbench import cli
+from workbench.catalog.weights import write_checksums
+from workbench.errors import RecipeError
+from workbench.recipe import Recipe
+from workbench.training.records import Status, write_status
+from workbench.training.run import Run
+
+HOSTILE = '</script><script src="https://evil.example/x.js"></script><link href="https://evil.example/x.css">'
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        assert self.status == 0, self.err
+        assert self.out.count("\n") == 1
+        value = json.loads(self.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        assert isinstance(value, dict)
+        return value
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs a command in this process, as its entry point does."""
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+    def run(*words: object) -> Done:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return Done(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 pairs as CSV."""
+    path = tmp_path_factory.mktemp("data") / "pairs.csv"
+    rows = [f"the {noun} {verb},a small {noun} {verb} in the house\n" for noun in NOUNS for verb in VERBS]
+    path.write_text("anchor,positive\n" + "".join(rows))
+    return path
+
+
+def recipe_file(path: Path, model: Path | str, data: Path | str, **settings: object) -> Path:
+    """A recipe of four steps."""
+    given = {
+        "model": str(model),
+        "loss": {"name": "MultipleNegativesRankingLoss"},
+        "data": str(data),
+        "batch_size": 8,
+        "max_steps": 4,
+        "save_steps": 1,
+        "device": "cpu",
+    }
+    path.write_text(yaml.safe_dump({**given, **settings}))
+    return path
+
+
+def test_statistics_are_one_json_object(call: Call, tiny_bert: Path, here: Path) -> None:
+    (here / "t.csv").write_text('anchor,positive\na cat,"a, dog"\na cat\nthe red bird,"two\nlines"\n')
+    found = call("stats", "t.csv", "--model", tiny_bert, "--leave-out", "--json").json
+    assert set(found) == {"rows", "max_seq_length", "seconds", "columns"}
+    assert (found["rows"], found["max_seq_length"]) == (2, 64)
+    assert found["seconds"] >= 0
+    assert list(found["columns"]) == ["anchor", "positive"]
+    numbers = {"type", "min", "mean", "median", "p95", "max", "truncated_share", "empty", "duplicates"}
+    assert all(set(column) == numbers for column in found["columns"].values())
+    assert found["columns"]["anchor"] == {
+        "type": "text",
+        "min": 4,
+        "mean": 4.5,
+        "median": 4.5,
+        "p95": pytest.approx(4.95),
+        "max": 5,
+        "truncated_share": 0.0,
+        "empty": 0,
+        "duplicates": 0,
+    }
+
+
+def test_statistics_for_people_leave_standard_output_alone(call: Call, tiny_bert: Path, table: Path) -> None:
+    done = call("stats", table, "--model", tiny_bert)
+    assert (done.status, done.out) == (0, "")
+    assert "anchor" in done.err
+    assert "truncated_share" in done.err
+
+
+def test_models_are_listed(call: Call) -> None:
+    rows = call("models", "--json").json["models"]
+    assert "sentence-transformers/all-MiniLM-L6-v2" in [row["name"] for row in rows]
+    assert all({"parameters", "dimension", "max_seq_length", "licence", "where"} <= set(row) for row in rows)
+
+
+def test_losses_are_listed(call: Call) -> None:
+    rows = call("losses", "--json").json["losses"]
+    assert {"TripletLoss", "MatryoshkaLoss", "CoSENTLoss"} <= {row["name"] for row in rows}
+    assert all(row["columns"] and row["summary"] for row in rows)
+    text = call("losses")
+    assert text.out == ""
+    assert "TripletLoss" in text.err
+
+
+def test_a_folder_without_runs_has_none(call: Call, here: Path) -> None:
+    assert call("runs", "--json").json == {"runs": []}
+    assert "There are no runs" in call("runs").err
+    assert not [*here.iterdir()]
+
+
+def test_a_run_is_stopped_by_ctrl_c_and_resumed(
+    call: Call, tiny_bert: Path, table: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait, presses = Run.wait, [1]
+
+    def pressed(run: Run, *args: Any, **settings: Any) -> Run:
+        if presses:
+            presses.clear()
+            raise KeyboardInterrupt
+        return wait(run, *args, **settings)
+
+    monkeypatch.setattr(Run, "wait", pressed)
+    recipe = recipe_file(here / "recipe.yaml", tiny_bert, table, name="mine")
+    stopped = call("train", recipe, "--out", "runs/mine", "--json")
+    assert (stopped.json["state"], stopped.json["step"], stopped.json["total_steps"]) == ("stopped", 1, 4)
+    assert stopped.json["reason"] == "stopped as asked"
+    assert "Run folder " in stopped.err
+    assert "Stopping after this step; the model is kept." in stopped.err
+
+    ended = call("resume", "runs/mine", "--json").json
+    assert (ended["state"], ended["step"], ended["reason"]) == ("finished", 4, "")
+    assert Path(ended["model"], "model.safetensors").is_file()
+    assert set(ended["scores"]) >= {"before", "after", "change"}
+
+    (row,) = call("runs", "runs", "--json").json["runs"]
+    assert (row["run"], row["state"], row["step"], row["of"]) == ("mine", "finished", 4, 4)
+    after = ended["scores"]["after"]["scores"][row["score"]]["value"]
+    assert row["after"] == pytest.approx(after, rel=1e-12)
+    again = call("resume", "runs/mine")
+    assert again.status == 2
+    assert "it is finished" in again.err
+
+
+def test_a_script_goes_to_standard_output(call: Call, tiny_bert: Path, table: Path, here: Path) -> None:
+    done = call("script", recipe_file(here / "recipe.yaml", tiny_bert, table))
+    assert done.status == 0
+    compile(done.out, "script.py", "exec")
+    assert "trainer.train()" in done.out
+    assert [path.name for path in here.iterdir()] == ["recipe.yaml"]
+
+
+def test_a_script_goes_to_a_file_with_its_rows_beside_it(call: Call, tiny_bert: Path, table: Path, here: Path) -> None:
+    done = call("script", recipe_file(here / "recipe.yaml", tiny_bert, table), "-o", "out/script.py")
+    assert (done.status, done.out) == (0, "")
+    text = (here / "out" / "script.py").read_text()
+    names = re.findall(r"from_parquet\('(.*?)'\)", text)
+    assert len(names) == 2
+    assert {Path(name) for name in names} == set((here / "out").glob("*.parquet"))
+
+
+class Asked(HTMLParser):
+    """Addresses that a page would fetch by itself."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.scripts = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        if tag != "a":
+            self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+
+
+def test_two_models_are_compared_in_one_page_without_a_network(
+    call: Call, tiny_bert: Path, tiny_static: Path, here: Path
+) -> None:
+    lines = [f"the {noun} {verb},{HOSTILE.replace(',', ' ')} {noun}\n" for noun in NOUNS for verb in VERBS[:2]]
+    (here / "t.csv").write_text("anchor,positive\n" + "".join(line.replace('"', "") for line in lines))
+    found = call("compare", tiny_bert, tiny_static, "t.csv", "-o", "out/page.html", "--json").json
+    assert set(found) >= {"before", "after", "delta", "gained", "lost", "report"}
+    assert found["report"] == "out/page.html"
+    name = found["before"]["primary"]
+    first, second = (found[part]["scores"][name]["value"] for part in ("before", "after"))
+    assert found["delta"][name]["mid"] == pytest.approx(second - first)
+    page = (here / "out" / "page.html").read_text(encoding="utf-8")
+    assert Asked(page).addresses == []
+    assert "&lt;script src=https://evil.example" in page
+
+
+def test_a_map_is_one_page_without_a_network(call: Call, tiny_static: Path, here: Path) -> None:
+    texts = [f"the {noun} {verb}" for noun in NOUNS for verb in VERBS[:2]] + [HOSTILE]
+    rows = [{"text": text, "topic": f"{HOSTILE}{place % 2}"} for place, text in enumerate(texts)]
+    (here / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = call("map", tiny_static, "t.jsonl", "-o", "map.html", "--seed", "3")
+    assert (done.status, done.out) == (0, "")
+    page = (here / "map.html").read_text(encoding="utf-8")
+    assert Asked(page).addresses == []
+    assert Asked(page).scripts == 2, "plotly and the figure"
+    assert "Plotly.newPlot" in page
+    assert "default-src 'none'" in page
+
+
+def one_sentence(done: Done) -> str:
+    """The message of a command that was refused, after a look at its manners."""
+    assert done.status == 2, done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert done.err.startswith("workbench: ")
+    assert done.err.count("\n") == 1, done.err
+    return done.err.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("anchor,positive\na,b\nc\nd,e\n", r"bad\.csv.*\b3\b"),
+        ("anchor,anchor\na,b\n", r"bad\.csv.*'anchor'"),
+        ("", r"bad\.csv"),
+    ],
+    ids=["a missing cell", "a header twice", "an empty file"],
+)
+@pytest.mark.parametrize("command", ["stats", "train", "compare", "map", "script"])
+def test_an_unusable_table_is_one_sentence(
+    command: str, text: str, words: str, call: Call, tiny_bert: Path, here: Path
+) -> None:
+    (here / "bad.csv").write_text(text)
+    recipe = recipe_file(here / "recipe.yaml", tiny_bert, "bad.csv")
+    given: dict[str, list[object]] = {
+        "stats": ["bad.csv", "--model", tiny_bert, "--json"],
+        "train": [recipe, "--json"],
+        "script": [recipe, "-o", "out/script.py"],
+        "compare": [tiny_bert, tiny_bert, "bad.csv", "--json", "-o", "out/page.html"],
+        "map": [tiny_bert, "bad.csv", "-o", "out/page.html"],
+    }
+    assert re.search(words, one_sentence(call(command, *given[command])))
+    assert {path.name for path in here.iterdir()} == {"bad.csv", "recipe.yaml"}
+
+
+def unknown(folder: Path) -> str:
+    return "nobody/nothing"
+
+
+def flipped(folder: Path) -> str:
+    write_checksums(folder)
+    raw = bytearray((folder / "model.safetensors").read_bytes())
+    raw[-9] ^= 1
+    (folder / "model.safetensors").write_bytes(raw)
+    return str(folder)
+
+
+def pickled(folder: Path) -> str:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    return str(folder)
+
+
+MODELS = [
+    (unknown, "model 'nobody/nothing' is not on this machine"),
+    (flipped, "expected .*model.safetensors with SHA-256 .*the weights are damaged"),
+    (pickled, r"pickled weights \(pytorch_model.bin\), which can run code when loaded and are refused"),
+]
+
+
+@pytest.mark.parametrize("command", ["train", "script", "map", "compare"])
+@pytest.mark.parametrize(("spoilt", "words"), MODELS, ids=["unknown", "one byte flipped", "pickled"])
+def test_an_unusable_model_is_one_sentence(
+    command: str,
+    spoilt: Callable[[Path], str],
+    words: str,
+    call: Call,
+    tiny_bert: Path,
+    table: Path,
+    here: Path,
+    tmp_path: Path,
+) -> None:
+    model = spoilt(Path(shutil.copytree(tiny_bert, tmp_path / "copy")))
+    given: dict[str, list[object]] = {
+        "train": [recipe_file(tmp_path / "recipe.yaml", model, table)],
+        "script": [recipe_file(tmp_path / "recipe.yaml", model, table)],
+        "map": [model, table],
+        "compare": [tiny_bert, model, table, "--json"],
+    }
+    assert re.search(words, one_sentence(call(command, *given[command])))
+    assert not [*here.iterdir()]
+
+
+def test_a_recipe_with_five_mistakes_names_all_five(call: Call, here: Path, tmp_path: Path) -> None:
+    path = recipe_file(
+        tmp_path / "recipe.yaml",
+        "nobody/nothing",
+        "missing.csv",
+        loss={"name": "TripletLos"},
+        batch_size=0,
+        epoch=2,
+    )
+    done = call("train", path, "--json")
+    assert (done.status, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    head, *problems = done.err.strip().splitlines()
+    assert head == "workbench: The recipe has 5 problems:"
+    assert [line[:4] for line in problems] == [f"  {n}." for n in range(1, 6)]
+    for words in ("nobody/nothing", "missing.csv", "'TripletLoss'", "batch_size", "did you mean 'epochs'"):
+        assert sum(words in problem for problem in problems) == 1, words
+    assert not [*here.iterdir()]
+
+
+def test_a_table_of_the_wrong_shape_is_one_sentence(call: Call, tiny_bert: Path, table: Path, here: Path) -> None:
+    path = recipe_file(here.parent / "recipe.yaml", tiny_bert, table, loss={"name": "TripletLoss"})
+    assert "TripletLoss does not suit pairs.csv" in one_sentence(call("train", path))
+    assert not [*here.iterdir()]
+
+
+@pytest.mark.parametrize("command", ["train", "script", "resume", "stop"])
+def test_a_file_or_run_that_is_missing_is_one_sentence(command: str, call: Call, here: Path) -> None:
+    assert "nowhere" in one_sentence(call(command, "nowhere"))
+    assert not [*here.iterdir()]
+
+
+def test_the_folder_of_a_live_run_is_refused(call: Call, tiny_bert: Path, table: Path, here: Path) -> None:
+    live = here / "live"
+    live.mkdir()
+    path = recipe_file(live / "recipe.yaml", tiny_bert, table)
+    born = psutil.Process().create_time()
+    write_status(live / "status.json", Status(said="running", pid=os.getpid(), born=born, started=born, updated=born))
+    before = {file: file.read_bytes() for file in live.iterdir()}
+    told = one_sentence(call("train", path, "--out", live))
+    assert f"holds a run that is running in process {os.getpid()}" in told
+    assert f"it is running in process {os.getpid()}; stop it first" in one_sentence(call("resume", live))
+    assert {file: file.read_bytes() for file in live.iterdir()} == before
+    assert [*here.iterdir()] == [live]
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing can be written, whoever asks."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k,ro", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a tmpfs")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("command", ["train", "script", "compare"])
+def test_a_read_only_folder_is_one_sentence(
+    command: str, call: Call, tiny_static: Path, table: Path, read_only: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_file(tmp_path / "recipe.yaml", tiny_static, table)
+    given: dict[str, list[object]] = {
+        "train": [recipe, "--out", read_only / "run"],
+        "script": [recipe, "--out", read_only / "script.py"],
+        "compare": [tiny_static, tiny_static, table, "--out", read_only / "page.html"],
+    }
+    assert str(read_only) in one_sentence(call(command, *given[command]))
+    assert not [*read_only.iterdir()]
+
+
+def test_a_loss_that_brings_code_is_not_run_unasked(call: Call, tiny_bert: Path, table: Path, here: Path) -> None:
+    source = "open('ran', 'w')\nclass Mine:\n    def __init__(self, model): pass\n"
+    path = recipe_file(here.parent / "recipe.yaml", tiny_bert, table, loss={"name": "Mine", "source": source})
+    assert "--trust-code" in one_sentence(call("train", path))
+    assert not [*here.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian", "recipe.yaml"], "No such command 'trian'"),
+        (["stats", "t.csv", "--modle", "x"], "No such option: --modle"),
+        (["train"], "Missing argument"),
+        (["map", "a", "b", "--seed", "x"], "Invalid value for '--seed'"),
+    ],
+)
+def test_a_misspelt_command_or_option_ends_with_status_2(words: list[str], said: str, call: Call, here: Path) -> None:
+    done = call(*words)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
+    assert not [*here.iterdir()]
+
+
+def test_debug_raises_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["workbench", "--debug", "train", "nowhere.yaml"])
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml"):
+        cli.main()
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_the_traceback_is_shown_only_with_debug(debug: bool, here: Path) -> None:
+    words = [sys.executable, "-m", "workbench", *(["--debug"] if debug else []), "train", "nowhere.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert ("Traceback" in done.stderr) == debug
+    assert "nowhere.yaml" in done.stderr
+    assert done.returncode == (1 if debug else 2)
+
+
+def test_the_recipe_that_a_script_is_made_of_is_read_as_the_library_reads_it(
+    call: Call, tiny_bert: Path, table: Path, here: Path
+) -> None:
+    path = recipe_file(here / "recipe.yaml", tiny_bert, table)
+    from workbench.cards.script import script
+
+    assert call("script", path, "-o", "script.py").status == 0
+    assert (here / "script.py").read_text() == script(Recipe.from_yaml(path), folder=here)
