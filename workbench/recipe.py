@@ -22,6 +22,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
@@ -262,6 +263,16 @@ class Recipe(_Part):
         except ValidationError as error:
             raise RecipeError(_sentences(error)) from None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: object, about: ValidationInfo) -> object:
+        wanted = cls.model_fields[str(about.field_name)].annotation
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError(f"expected a value that is no yes or no, got {value}; {_help(str(about.field_name))}")
+        if isinstance(value, float) and value != value:
+            raise ValueError(f"expected a number, got nan; {_help(str(about.field_name))}")
+        return value
+
     @field_validator("warmup", "logging_steps", "eval_steps", "save_steps")
     @classmethod
     def _share_or_steps(cls, value: float) -> float:
@@ -324,7 +335,9 @@ def read_settings(text_or_path: str | Path) -> dict[str, Any]:
                 f"expected a recipe file, but {where!r:.300} cannot be read ({error.__class__.__name__}); check the path"
             ) from None
     try:
-        settings = yaml.safe_load(text)
+        settings = yaml.load(text, Loader=_Loader)
+    except RecipeError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
         # All but the first come from values that only look like dates or numbers, such as 2024-99-99.
         line = getattr(getattr(error, "problem_mark", None), "line", None)
@@ -341,6 +354,20 @@ def read_settings(text_or_path: str | Path) -> dict[str, Any]:
             f"expected settings such as 'batch_size: 16' in {where}, got {type(settings).__name__}; start with model, loss and data"
         )
     return settings
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a setting that is written twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for place, key in enumerate(keys) if key in keys[:place]), None)
+        if twice is not None:
+            line = node.start_mark.line + 1
+            raise RecipeError(
+                f"{twice}: expected each setting once, got it twice in the part that begins at line {line}; keep one"
+            )
+        return super().construct_mapping(node, deep=deep)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -41,6 +41,12 @@ class Table:
 
     def __init__(self, **columns: list) -> None:
         self.columns = columns
+        self.label = next((name for name in ("label", "score") if name in columns), None)
+        self.texts = tuple(name for name in columns if name != self.label)
+        self.roles = self.used = {name: name for name in columns}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
 
     def to_training(self) -> datasets.Dataset:
         return datasets.Dataset.from_dict(self.columns)

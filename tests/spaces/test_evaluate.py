@@ -319,7 +319,7 @@ def test_a_large_table_is_sampled_by_its_seed_and_says_so(monkeypatch: pytest.Mo
     [
         {"anchor": ["a"]},
         {"anchor": ["a"], "positive": ["b"], "label": ["x"]},
-        {"anchor": ["a"], "positive": ["b"], "negative": ["c"], "score": [0.1]},
+        {"anchor": ["a"], "positive": ["b"], "negative": ["c"], "label": ["x"]},
     ],
 )
 def test_a_table_that_cannot_be_scored_is_named_with_its_columns(columns: dict) -> None:

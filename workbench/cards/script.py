@@ -30,6 +30,24 @@ model.transformers_model._hf_peft_config_loaded = False
 """
 
 
+def without_paths(recipe: Recipe) -> Recipe:
+    """The same recipe for other people's eyes: of a path on this machine only the last name is left."""
+    changes: dict[str, Any] = {}
+    if Path(recipe.model).is_absolute():
+        changes["model"] = short_name(recipe.model)
+    for name in ("data", "eval_data"):
+        spec = getattr(recipe, name)
+        if spec is not None and Path(spec.source).is_absolute():
+            changes[name] = spec.model_copy(update={"source": Path(spec.source).name})
+    return recipe.changed(**changes) if changes else recipe
+
+
+def short_name(path: str) -> str:
+    """Last name of a model folder; that of the run for the model folder of a run."""
+    folder = Path(path)
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
 def total_steps(recipe: Recipe, rows: int) -> int:
     """Optimizer steps of a run over so many rows."""
     if recipe.max_steps:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.cards.script import render
+from workbench.cards.script import render, without_paths
 from workbench.catalog import models
+from workbench.catalog.models import full_name
 from workbench.data.tokens import ColumnStats, TokenStats, token_stats
 from workbench.recipe import Recipe
 from workbench.spaces.evaluate import Delta, Score
@@ -79,10 +80,9 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
         Markdown with front matter that huggingface_hub reads and that holds no NaN.
     """
     data = model.model_card_data
-    data.set_base_model(facts.recipe.model) if "/" in facts.recipe.model and not Path(
-        facts.recipe.model
-    ).exists() else None
-    data.base_model = data.base_model or _plain(facts.recipe.model)
+    shown = without_paths(facts.recipe)
+    local = shown.model != facts.recipe.model
+    data.base_model = _plain(shown.model if local else full_name(shown.model))
     data.train_datasets = [_dataset(facts.train, facts.recipe, trainer, data.train_datasets)]
     data.eval_datasets = (
         [_dataset(facts.evaluation, facts.recipe, trainer, data.train_datasets)] if facts.evaluation is not None else []
@@ -95,7 +95,15 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
     )
     with _EscapedExamples(data):
         text = _rendered(model)
+    if local:
+        text = _local_base(text, str(data.base_model))
     return _with_truth(text, facts)
+
+
+def _local_base(text: str, name: str) -> str:
+    """A base model that is a folder of this machine has no page and no place in the metadata, only a name."""
+    text = re.sub(r"^base_model: .*\n", "", text, count=1, flags=re.MULTILINE)
+    return text.replace(f"[{name}](https://huggingface.co/{name})", f"{name}, a folder of its author")
 
 
 def _rendered(model: Any) -> str:
@@ -225,7 +233,10 @@ def _with_truth(text: str, facts: RunFacts) -> str:
 
 
 def _run_section(facts: RunFacts) -> str:
-    recipe, padding = facts.recipe, 1 - facts.tokens / facts.padded_tokens if facts.padded_tokens else None
+    recipe, padding = (
+        without_paths(facts.recipe),
+        1 - facts.tokens / facts.padded_tokens if facts.padded_tokens else None,
+    )
     batch = recipe.batch_size * recipe.gradient_accumulation_steps
     lines = {
         "Ended": f"stopped early at step {facts.steps} of {facts.planned_steps}: {facts.stopped}"
@@ -242,13 +253,19 @@ def _run_section(facts: RunFacts) -> str:
         "Weights": f"{facts.trainable:,} of {facts.total:,} trained"
         + (f" by LoRA of rank {recipe.lora.r}, merged" if recipe.lora else ""),
         "Seed": str(recipe.seed),
-        "Base weights": f"fingerprint `{models.fingerprint(recipe.model)}`, {_plain(models.find(recipe.model).origin)}",
+        "Base weights": f"fingerprint `{models.fingerprint(facts.recipe.model)}`, {_origin(facts.recipe.model)}",
         "Columns": ", ".join(f"{_plain(name)} as {role}" for name, role in facts.train.used.items()),
         "Data": f"{_plain(recipe.data.source)}, {len(facts.train):,} rows, fingerprint `{facts.train.fingerprint[:16]}`; {len(facts.evaluation) if facts.evaluation is not None else 0:,} rows kept for evaluation",
-        "Recipe": f"fingerprint `{recipe.fingerprint}`",
+        "Recipe": f"fingerprint `{facts.recipe.fingerprint}`",
         "Workbench": importlib.metadata.version("embedding-workbench"),
     }
     return "### The Run\n\n" + "".join(f"- **{name}:** {value}\n" for name, value in lines.items()) + "\n"
+
+
+def _origin(name: str) -> str:
+    """Where the base weights came from, without a path of this machine."""
+    origin = models.find(name).origin
+    return _plain(origin if origin.startswith(("package", "Hub", "local Hub")) else origin.split()[0])
 
 
 def _before_after(facts: RunFacts) -> str:
@@ -278,10 +295,10 @@ def _before_after(facts: RunFacts) -> str:
 def _script_section(facts: RunFacts) -> str:
     tables = (Path("train.parquet"), Path("eval.parquet") if facts.evaluation is not None else None)
     code = render(
-        facts.recipe,
+        without_paths(facts.recipe),
         rows=len(facts.train),
         tables=tables,
-        model=facts.recipe.model,
+        model=without_paths(facts.recipe).model,
         device="cpu" if facts.device.startswith("cpu") else facts.device.split()[0],
     )
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", code)), default=0))

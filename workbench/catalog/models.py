@@ -30,6 +30,7 @@ class ModelInfo:
         parameters: number of weights.
         dimension: length of a vector.
         max_seq_length: longest text in tokens, special tokens included; None where the model has no limit.
+        positions: tokens that the transformer has positions for, an upper bound of any limit; None where unknown.
         licence: SPDX-like name from the model's card, None if it states none.
         learning_rate: a peak learning rate that is known to work for fine-tuning.
         note: one sentence for the person who picks.
@@ -45,6 +46,7 @@ class ModelInfo:
     where: str | None = None
     path: Path | None = None
     dtype: str | None = None
+    positions: int | None = None
     normalized: bool = False
 
 
@@ -185,6 +187,7 @@ def describe(name: str | Path) -> ModelInfo:
         dtype=max(tensors)[1] if tensors else None,
         dimension=dimension or known.dimension,
         max_seq_length=None if "StaticEmbedding" in kinds else weights.max_seq_length(found.path),
+        positions=weights.positions(found.path),
         licence=weights.licence(found.path) or known.licence,
         normalized="Normalize" in kinds,
         where=found.origin,

@@ -43,6 +43,17 @@ def max_seq_length(folder: Path) -> int | None:
     return int(limit) if isinstance(limit, int | float) and limit > 0 else None
 
 
+def positions(folder: Path) -> int | None:
+    """Tokens that the transformer has positions for; the RoBERTa family begins counting after its padding."""
+    config = _settings(folder / "config.json")
+    number, kind = config.get("max_position_embeddings"), str(config.get("model_type", ""))
+    if not isinstance(number, int) or number < 1:
+        return None
+    offset = config.get("pad_token_id")
+    after_padding = "roberta" in kind or kind in ("camembert", "mpnet")
+    return number - offset - 1 if after_padding and isinstance(offset, int) else number
+
+
 def verify(folder: Path, name: str, *, trust_pickle: bool, trust_remote_code: bool) -> None:
     """Raise a ModelError if the folder is no model, is damaged, or could run code that nobody trusts."""
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():

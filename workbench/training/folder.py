@@ -20,6 +20,7 @@ class RunFolder:
     worker.lock     held by the worker that owns the run
     loss.py         source of a loss of one's own
     scores.json     evaluation before and after, with intervals and the rows that changed
+    rows/           rows that were given in memory and stand nowhere else
     checkpoints/    what resume goes on from; each is complete once it holds `complete.json`
     model/          the finished model with its card, renamed into place last
     """
@@ -61,6 +62,10 @@ class RunFolder:
     @property
     def scores(self) -> Path:  # noqa: D102
         return self.path / "scores.json"
+
+    @property
+    def rows(self) -> Path:  # noqa: D102
+        return self.path / "rows"
 
     @property
     def checkpoints(self) -> Path:  # noqa: D102

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import files
 from workbench.catalog import models
-from workbench.data.prepare import prepare
+from workbench.catalog.models import ModelInfo
+from workbench.data.prepare import prepare, settled
 from workbench.errors import DataError, MissingPackage, ModelError, RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe, read_settings
 from workbench.training import records
@@ -23,6 +24,8 @@ from workbench.training.run import Run, make_sure_trusted, start_worker
 
 if TYPE_CHECKING:
     import pandas
+
+    from workbench.data.examples import Examples
 
 ROOM_FOR = 8.0  # bytes of disk per byte of weights: model, two checkpoints with optimizer state
 
@@ -44,10 +47,14 @@ def train(
         ModelError, DataError, RecipeError: the recipe cannot be run here.
         RunError: the folder is taken, cannot be written, or has no room for checkpoints.
     """
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"expected a Recipe, got {type(recipe).__name__}; read a file with Recipe.from_yaml(path)")
     make_sure_trusted(recipe, trust_code)
     _installed(recipe)
     found = models.find(recipe.model, revision=recipe.revision)
     data, evaluation = prepare(recipe)
+    recipe = settled(recipe, data)
+    _possible(recipe, data, models.describe(recipe.model))
     place = RunFolder(Path(folder or Path(runs) / _name(recipe)).expanduser().resolve())
     _free(place)
     _room(place, found.path)
@@ -64,7 +71,7 @@ def train(
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         new = RunFolder(beside)
-        recipe.to_yaml(new.recipe)
+        _with_rows(recipe, new).to_yaml(new.recipe)
         files.replace_text(new.data, json.dumps(about, indent=1))
         if recipe.loss.innermost.source:
             files.replace_text(new.loss, recipe.loss.innermost.source)
@@ -93,7 +100,7 @@ def runs(folder: str | Path = "runs") -> pandas.DataFrame:
             rows.append(_row(Run(path.parent)))
         except WorkbenchError as error:
             rows.append({"run": path.parent.name, "state": "unreadable", "reason": str(error)})
-    table = pandas.DataFrame(rows, columns=columns)
+    table = pandas.DataFrame(rows, columns=columns, dtype=object).where(lambda cells: cells.notna(), None)
     return table.sort_values("started", ascending=False, na_position="last", ignore_index=True)
 
 
@@ -173,6 +180,52 @@ def _installed(recipe: Recipe) -> None:
             raise MissingPackage(name, "trackers", f"Reporting to {name}")
     if recipe.lora and importlib.util.find_spec("peft") is None:
         raise MissingPackage("peft", "lora", "Low-rank adaptation")
+
+
+def _possible(recipe: Recipe, data: Examples, model: ModelInfo) -> None:
+    """Raise a RecipeError with all that cannot work and would only come out inside the trainer."""
+    problems = []
+    if recipe.drop_last and len(data) < recipe.batch_size:
+        problems.append(
+            f"batch_size: expected at most the {len(data)} rows of the data, since drop_last leaves out smaller batches, got {recipe.batch_size}; lower it"
+        )
+    positions = model.positions
+    if recipe.max_seq_length and positions and recipe.max_seq_length > positions:
+        problems.append(
+            f"max_seq_length: expected at most the {positions} positions of {recipe.model}, got {recipe.max_seq_length}; lower it"
+        )
+    if recipe.max_seq_length and model.max_seq_length is None:
+        problems.append(
+            f"max_seq_length: expected none, since {recipe.model} has no limit, got {recipe.max_seq_length}; leave it out"
+        )
+    dims = recipe.loss.parameters.get("matryoshka_dims") or []
+    if model.dimension and any(dim > model.dimension for dim in dims):
+        problems.append(
+            f"loss.matryoshka_dims: expected at most the {model.dimension} dimensions of {recipe.model}, got {max(dims)}; lower it"
+        )
+    classes = recipe.loss.innermost.parameters.get("num_labels")
+    if classes and data.label and data.roles[data.label] == "label":
+        highest = max(data.to_training()["label"])
+        if highest >= classes:
+            problems.append(
+                f"loss.num_labels: expected at least {highest + 1}, since the label {highest} occurs, got {classes}; raise it"
+            )
+    if problems:
+        raise RecipeError(problems)
+
+
+def _with_rows(recipe: Recipe, place: RunFolder) -> Recipe:
+    """The recipe with rows that exist in memory only copied into the run folder, where no cache is swept."""
+    changes = {}
+    for name in ("data", "eval_data"):
+        spec = getattr(recipe, name)
+        if spec is None or files.home() / "tables" not in Path(spec.source).parents:
+            continue
+        source, target = Path(spec.source), place.rows / Path(spec.source).name
+        place.rows.mkdir(exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        changes[name] = spec.model_copy(update={"source": str(target.relative_to(place.path))})
+    return recipe.changed(**changes) if changes else recipe
 
 
 def _free(place: RunFolder) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Literal, get_args
 
 from workbench import files
 from workbench.errors import RunError
+from workbench.recipe import Recipe
+from workbench.training.folder import RunFolder
 
 State = Literal["starting", "running", "finished", "stopped", "failed", "died"]
 STATUS_EVERY_S = 0.5
@@ -54,6 +56,17 @@ class Status:
         return replace(self, **changes)
 
 
+def read_run_recipe(folder: RunFolder) -> Recipe:
+    """The recipe of a run; rows that the run keeps itself are found wherever the folder lies now."""
+    recipe = Recipe.from_yaml(folder.recipe)
+    changes = {}
+    for name in ("data", "eval_data"):
+        spec = getattr(recipe, name)
+        if spec is not None and not Path(spec.source).is_absolute() and (folder.path / spec.source).exists():
+            changes[name] = spec.model_copy(update={"source": str(folder.path / spec.source)})
+    return recipe.changed(**changes) if changes else recipe
+
+
 def write_status(path: Path, status: Status) -> None:
     """Replace the status file whole."""
     files.replace_text(path, json.dumps(asdict(status), indent=1))
@@ -80,8 +93,11 @@ def read_status(path: Path) -> Status:
     return status
 
 
-def alive(status: Status) -> bool:
-    """Whether the worker that wrote this status still lives: its pid exists and is the same process."""
+def alive(status: Status, folder: Path | None = None) -> bool:
+    """Whether the worker that wrote this status still lives: its pid exists and is the same process.
+
+    With `folder` it must also work on that folder, and not on the one that this is a copy of.
+    """
     import psutil
 
     if status.pid is None:
@@ -89,7 +105,8 @@ def alive(status: Status) -> bool:
     try:
         process = psutil.Process(status.pid)
         same = status.born is None or abs(process.create_time() - status.born) < 2.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        here = folder is None or str(folder) in process.cmdline()
+        return same and here and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import files
+from workbench.cards.script import without_paths
 from workbench.catalog import losses
 from workbench.errors import RecipeError, RunError
 from workbench.recipe import Recipe
@@ -42,7 +43,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """What was asked for."""
-        return Recipe.from_yaml(self.files.recipe)
+        return records.read_run_recipe(self.files)
 
     @property
     def status(self) -> Status:
@@ -53,7 +54,7 @@ class Run:
     def state(self) -> State:
         """starting, running, finished, stopped, failed or died; worked out anew each time."""
         status = self.status
-        return records.state(status, lives=records.alive(status), now=time.time())
+        return records.state(status, lives=records.alive(status, self.folder), now=time.time())
 
     @property
     def model_folder(self) -> Path:
@@ -199,7 +200,7 @@ class Run:
         with tempfile.TemporaryDirectory() as place:
             upload = Path(place) / "upload"
             shutil.copytree(model, upload)
-            shutil.copy(self.files.recipe, upload / "recipe.yaml")
+            without_paths(self.recipe).to_yaml(upload / "recipe.yaml")
             try:
                 address = api.create_repo(repo_id, private=private, exist_ok=True)
                 if private and not api.repo_info(repo_id).private:

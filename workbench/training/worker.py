@@ -27,7 +27,7 @@ from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.spaces.evaluate import Evaluation, compare, evaluate
 from workbench.training.folder import RunFolder, step_of
-from workbench.training.records import EventWriter, Status, clean, read_status, rewind, write_status
+from workbench.training.records import EventWriter, Status, clean, read_run_recipe, read_status, rewind, write_status
 
 # how Python, safetensors and torch's own writer say that nothing more fits
 FULL_DISK = ("No space left", "StorageFull", "inline_container", "PytorchStreamWriter")
@@ -118,7 +118,7 @@ class Session:
 
     def __init__(self, folder: RunFolder, events: EventWriter, status: Status, checkpoint: Path | None) -> None:
         self.folder, self.events, self.status, self.checkpoint = folder, events, status, checkpoint
-        self.recipe = Recipe.from_yaml(folder.recipe)
+        self.recipe = read_run_recipe(folder)
         self.train, self.evaluation = prepare(self.recipe)
         self._check_data()
 
@@ -160,7 +160,7 @@ class Session:
         except loop.NotFinite as error:
             reason = str(error)
         self.status = recorder.status
-        reason = reason or ("stopped as asked" if recorder.stopped else "")
+        reason = reason or ("stopped as asked" if recorder.stopped else _short_of(trainer.state))
         after = self._after(model, before, trainer.state)
         self._save(model, trainer, recorder, after, label, time.time() - began, reason)
         return reason
@@ -180,10 +180,6 @@ class Session:
         """The base model as the recipe wants it: loaded, with its limit set, before any adapter."""
         model = models.load(self.recipe.model, device=device, revision=self.recipe.revision)
         if self.recipe.max_seq_length:
-            if model.max_seq_length is None:
-                raise RecipeError(
-                    f"max_seq_length: expected none, since {self.recipe.model} has no limit, got {self.recipe.max_seq_length}; leave it out"
-                )
             model.max_seq_length = self.recipe.max_seq_length
         return model
 
@@ -267,6 +263,17 @@ class Session:
     def _say(self, phase: str, **changes: Any) -> None:
         self.status = self.status.changed(said="running", phase=phase, updated=time.time(), **changes)
         write_status(self.folder.status, self.status)
+
+
+def _short_of(state: Any) -> str:
+    """Why there were fewer steps than planned, though nobody stopped the run."""
+    if state.global_step == 0:
+        raise RunError(
+            "expected batches to train on, got none: with these settings the sampler leaves out all rows; lower batch_size, turn drop_last off or choose another batch_sampler"
+        )
+    if state.global_step < state.max_steps:
+        return f"the data gave batches for {state.global_step} of {state.max_steps} steps: the sampler left out rows that repeat a text of their batch"
+    return ""
 
 
 def add_lora(model: Any, recipe: Recipe) -> None:

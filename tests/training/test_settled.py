@@ -1,0 +1,142 @@
+"""What a recipe means has to be the same from any folder, and mistakes that can be known make no folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import pytest
+
+from tests.training.conftest import NOUNS, VERBS, weights
+from workbench.catalog.scratch import make_bert
+from workbench.data.load import load
+from workbench.errors import ModelError, RecipeError, RunError
+from workbench.recipe import Loss, Recipe
+from workbench.training.launch import runs, train
+from workbench.training.run import attach
+
+Make = Callable[..., Recipe]
+WAIT_S = 240
+
+
+def questions() -> pandas.DataFrame:
+    rows = [(f"the {noun} {verb}", f"a small {noun} {verb}") for noun in NOUNS for verb in VERBS]
+    return pandas.DataFrame(rows, columns=["question", "answer"])
+
+
+def test_a_relative_path_means_the_same_from_another_folder(
+    recipe: Make, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pairs.parent)
+    run = train(recipe(data=pairs.name, max_steps=2), folder=tmp_path / "run").wait(WAIT_S)
+    assert run.recipe.data.source == str(pairs)
+    assert str(tmp_path) not in run.card
+    assert str(pairs.parent) not in run.card
+
+
+def test_rows_in_memory_stay_with_the_run_wherever_it_is_moved(
+    recipe: Make, tmp_path: Path, workbench_home: Path
+) -> None:
+    run = train(recipe(data=load(questions()), max_steps=6, eval_share=0.0), folder=tmp_path / "run")
+    run.stop().wait(WAIT_S)
+    shutil.rmtree(workbench_home / "tables")
+    moved = tmp_path / "elsewhere"
+    shutil.move(run.folder, moved)
+    again = attach(moved)
+    assert again.state == "stopped"
+    again.resume().wait(WAIT_S)
+    assert again.state == "finished"
+    whole = train(recipe(data=load(questions()), max_steps=6, eval_share=0.0), folder=tmp_path / "whole").wait(WAIT_S)
+    assert weights(again) == weights(whole)
+    assert str(tmp_path) not in again.card
+
+
+def test_prompts_by_the_names_of_the_columns_reach_the_texts(recipe: Make, tmp_path: Path) -> None:
+    settings = {"data": load(questions()), "max_steps": 1, "eval_share": 0.0}
+    plain = train(recipe(**settings), folder=tmp_path / "plain").wait(WAIT_S)
+    prompted = train(recipe(**settings, prompts={"question": "the old "}), folder=tmp_path / "prompted").wait(WAIT_S)
+    first, second = (run.events("step")[0]["tokens"] for run in (plain, prompted))
+    assert second == first + 2 * 4
+    with pytest.raises(RecipeError, match=r"prompts: expected names of columns .*got 'nocol'"):
+        train(recipe(**settings, prompts={"nocol": "x"}), folder=tmp_path / "bad")
+
+
+def test_a_run_of_one_step_learns_something_and_says_its_rate(recipe: Make, tmp_path: Path) -> None:
+    run = train(recipe(max_steps=1, eval_share=0.0), folder=tmp_path / "one").wait(WAIT_S)
+    assert run.events("step")[0]["learning_rate"] == pytest.approx(1e-3)
+    from safetensors.numpy import load_file
+
+    base = load_file(Path(run.recipe.model) / "model.safetensors")
+    assert any(
+        value.tobytes() != base[name].tobytes()
+        for name, value in load_file(run.model_folder / "model.safetensors").items()
+        if name in base
+    )
+
+
+def test_scores_of_a_teacher_train_and_are_judged_as_triplets(recipe: Make, tmp_path: Path) -> None:
+    rows = [(f"the {noun}", f"a small {noun}", f"a {verb} star", [0.9, 0.1]) for noun in NOUNS for verb in VERBS]
+    data = load(pandas.DataFrame(rows, columns=["query", "positive", "negative", "score"]))
+    run = train(recipe(data=data, loss=Loss("DistillKLDivLoss"), max_steps=3), folder=tmp_path / "teacher").wait(WAIT_S)
+    assert run.scores is not None and run.scores["after"]["task"] == "triplets"
+
+
+def test_batches_that_cannot_be_filled_are_told(recipe: Make, tmp_path: Path) -> None:
+    same = load(pandas.DataFrame({"anchor": ["the cat"] * 9, "positive": ["a dog"] * 9}))
+    settings = {"data": same, "batch_sampler": "no_duplicates", "drop_last": True, "max_steps": None, "eval_share": 0.0}
+    with pytest.raises(RunError, match="expected batches to train on, got none"):
+        train(recipe(**settings), folder=tmp_path / "none").wait(WAIT_S)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"drop_last": True, "batch_size": 500}, "drop_last leaves out smaller batches"),
+        ({"max_seq_length": 5000}, "at most the 64 positions"),
+        (
+            {"loss": Loss("MatryoshkaLoss", loss=Loss("MultipleNegativesRankingLoss"), matryoshka_dims=[99, 8])},
+            "at most the 32 dimensions",
+        ),
+        ({"report_to": ["no such tracker"]}, "report_to"),
+    ],
+)
+def test_what_cannot_work_is_told_before_a_folder_is_made(
+    settings: dict[str, object], words: str, recipe: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=words):
+        train(recipe(**settings), folder=tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
+def test_a_copied_folder_of_a_live_run_is_not_alive(recipe: Make, tmp_path: Path) -> None:
+    run = train(recipe(max_steps=3000), folder=tmp_path / "live")
+    while run.status.pid is None or run.status.step == 0:
+        assert run.state in ("starting", "running"), run.log()
+    shutil.copytree(run.folder, tmp_path / "copy")
+    assert attach(tmp_path / "copy").state == "died"
+    assert run.state == "running"
+    run.stop().wait(WAIT_S)
+
+
+def test_a_run_without_scores_is_listed_without_a_bare_nan(recipe: Make, tmp_path: Path) -> None:
+    train(recipe(max_steps=1, eval_share=0.0), folder=tmp_path / "runs" / "one").wait(WAIT_S)
+    assert "nan" not in runs(tmp_path / "runs").to_string().lower()
+
+
+def test_a_bert_from_scratch_trains_and_notices_a_flipped_byte(recipe: Make, tmp_path: Path) -> None:
+    folder = make_bert(tmp_path / "bert", questions()["answer"], dimension=16)
+    run = train(recipe(model=str(folder), max_steps=2), folder=tmp_path / "run").wait(WAIT_S)
+    assert run.state == "finished"
+    weights_file = folder / "model.safetensors"
+    content = bytearray(weights_file.read_bytes())
+    content[-5] ^= 1
+    weights_file.write_bytes(content)
+    with pytest.raises(ModelError, match="the weights are damaged"):
+        train(recipe(model=str(folder)), folder=tmp_path / "damaged")
+
+
+def test_what_is_no_recipe_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="expected a Recipe, got str; read a file with"):
+        train("recipe.yaml", folder=tmp_path / "bad")  # type: ignore[arg-type]
