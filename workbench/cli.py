@@ -88,7 +88,7 @@ def stats(
         _print(result.to_json())
     else:
         _say(repr(examples))
-        _say(result.to_frame().to_string())
+        _say(repr(result))
 
 
 @app.command()

@@ -41,6 +41,10 @@ def register_loss(cls: type) -> LossInfo:
 
 
 def _check_class(cls: type) -> None:
+    if not isinstance(cls, type):
+        raise RecipeError(
+            f"loss: expected a class derived from torch.nn.Module, got {type(cls).__name__}; write a class"
+        )
     owner = next((item for item in cls.__mro__ if "forward" in vars(item)), None)
     if owner is None or owner.__module__ == "torch.nn.modules.module" or not hasattr(cls, "named_parameters"):
         raise RecipeError(

@@ -213,6 +213,7 @@ def load(
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
+    _check_device(device)
     try:
         with _without_bars():
             model = SentenceTransformer(
@@ -242,6 +243,20 @@ def load(
                 f"expected finite weights in {found.path}, but {weight_name} holds NaN or infinity: the file is damaged; fetch it again"
             )
     return model
+
+
+def _check_device(device: str | None) -> None:
+    import torch
+
+    here = [
+        name for name, has in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())) if has
+    ]
+    try:
+        kind = "cpu" if device is None else torch.device(device).type
+    except RuntimeError:
+        kind = "unknown"
+    if kind not in ("cpu", *here):
+        raise ModelError(f"expected a device of this machine, got {device!r}; here are {', '.join([*here, 'cpu'])}")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class Space:
 
 
 def embed(
-    texts: Sequence[str],
+    texts: Iterable[str],
     model: str | Path | SentenceTransformer | Any,
     *,
     prompt: str = "",
@@ -96,6 +96,13 @@ def embed(
     """
     if isinstance(texts, str):
         raise DataError(f"expected a list of texts, got one text ({texts!r:.60}); put it into a list")
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping) or hasattr(texts, "to_training"):
+        raise DataError(
+            f"expected a list of texts, got {type(texts).__name__}; of a table take one column: data.column(name)"
+        )
+    if batch_size < 1:
+        raise DataError(f"expected a batch_size of at least 1, got {batch_size}; 64 is usual")
+    texts = list(texts)
     for row, text in enumerate(texts, 1):
         if not isinstance(text, str):
             raise DataError(

@@ -230,6 +230,10 @@ def attach(folder: str | Path) -> Run:
     Raises:
         RunError: the folder holds no run.
     """
+    if not isinstance(folder, str | Path):
+        raise RunError(
+            f"expected the path of a run folder, got {type(folder).__name__}; see runs() for the runs that there are"
+        )
     run = Run(folder)
     if not run.files.recipe.is_file():
         raise RunError(

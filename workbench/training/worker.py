@@ -93,9 +93,7 @@ def _sentence(error: Exception) -> str:
     if getattr(error, "errno", None) == errno.ENOSPC or any(words in str(error) for words in FULL_DISK):
         return "expected room for a checkpoint, but the disk is full; free some space and resume the run"
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-        return (
-            "the batch does not fit into memory; resume with a smaller batch_size or max_seq_length, or a cached loss"
-        )
+        return "the batch does not fit into memory; start a new run with a smaller batch_size or max_seq_length, or with a cached loss"
     return f"{error.__class__.__name__}: {' '.join(str(error).split())[:300]} (the log has the whole story)"
 
 
