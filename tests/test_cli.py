@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -364,14 +363,21 @@ def test_the_folder_of_a_live_run_is_refused(call: Call, tiny_bert: Path, table:
     live = here / "live"
     live.mkdir()
     path = recipe_file(live / "recipe.yaml", tiny_bert, table)
-    born = psutil.Process().create_time()
-    write_status(live / "status.json", Status(said="running", pid=os.getpid(), born=born, started=born, updated=born))
-    before = {file: file.read_bytes() for file in live.iterdir()}
-    told = one_sentence(call("train", path, "--out", live))
-    assert f"holds a run that is running in process {os.getpid()}" in told
-    assert f"it is running in process {os.getpid()}; stop it first" in one_sentence(call("resume", live))
-    assert {file: file.read_bytes() for file in live.iterdir()} == before
-    assert [*here.iterdir()] == [live]
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(live)])
+    try:
+        born = psutil.Process(worker.pid).create_time()
+        write_status(
+            live / "status.json", Status(said="running", pid=worker.pid, born=born, started=born, updated=born)
+        )
+        before = {file: file.read_bytes() for file in live.iterdir()}
+        told = one_sentence(call("train", path, "--out", live))
+        assert f"holds a run that is running in process {worker.pid}" in told
+        assert f"it is running in process {worker.pid}; stop it first" in one_sentence(call("resume", live))
+        assert {file: file.read_bytes() for file in live.iterdir()} == before
+        assert [*here.iterdir()] == [live]
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 @pytest.fixture

@@ -29,9 +29,10 @@ SETTINGS = {
     },
     "graded": {"loss": Loss("CoSENTLoss"), "epochs": 2, "learning_rate": 5e-5},
     "labelled": {
-        "loss": Loss("BatchHardSoftMarginTripletLoss"),
-        "epochs": 2,
-        "learning_rate": 5e-5,
+        "loss": Loss("BatchAllTripletLoss", margin=0.3, distance_metric="cosine_distance"),
+        "epochs": 6,
+        "learning_rate": 1e-4,
+        "batch_size": 64,
         "batch_sampler": "group_by_label",
     },
     "sentences": {
@@ -85,5 +86,5 @@ def _line(view: str, results: list[dict[str, object]]) -> str:
         f"{result['delta']['mid']:+.3f} [{result['delta']['low']:+.3f}, {result['delta']['high']:+.3f}]"
         for result in results
     )
-    how = f"{settings['loss'].name}, {first['steps']} steps of 16, lr {settings['learning_rate']:g}"
+    how = f"{settings['loss'].name}, {first['steps']} steps of {settings.get('batch_size', 16)}, lr {settings['learning_rate']:g}"
     return f"| {view} | {how} | {first['name']} | {base['value']:.3f} [{base['low']:.3f}, {base['high']:.3f}] | {tuned} | {delta} | {base['n']} |"

@@ -106,6 +106,14 @@ def test_rows_that_a_new_role_cannot_use_are_found() -> None:
             changed.with_roles(b="positive")
 
 
+def test_rows_left_out_for_a_new_role_are_added_to_those_left_out_before() -> None:
+    data = load(
+        pd.DataFrame({"a": ["x", None, "y"], "b": ["z", "z", None]}), columns={"a": "anchor"}, bad_rows="leave out"
+    )
+    changed = data.select([0, 1]).with_roles(b="positive")
+    assert len(changed) == 1 and [flaw.column for flaw in changed.left_out.rows] == ["a", "b"]
+
+
 def test_batches_cover_all_rows_in_order() -> None:
     data = load(pd.DataFrame({"text": [str(n) for n in range(25)], "label": 1}))
     batches = list(data.batches(["text"], size=10))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from workbench.cards.script import without_paths
 from workbench.errors import RunError
 from workbench.recipe import Recipe
 from workbench.training.launch import Run, train
@@ -150,7 +151,9 @@ def test_model_card_and_recipe_arrive_whole_in_a_private_place(finished: Run, hu
     assert [(place["organization"], place["name"], place["visibility"]) for place in hub.created] == [
         ("someone", "small-model", "private")
     ]
-    assert hub.files["recipe.yaml"] == finished.files.recipe.read_bytes()
+    published = hub.files["recipe.yaml"].decode()
+    assert published == without_paths(finished.recipe).to_yaml()
+    assert str(finished.folder.parent) not in published
     for path in finished.model_folder.rglob("*"):
         if path.is_file():
             assert hub.files[path.relative_to(finished.model_folder).as_posix()] == path.read_bytes(), path.name

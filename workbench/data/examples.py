@@ -33,7 +33,7 @@ class Examples:
         splits: all parts that the source has.
         left_out: rows of the source that are not in `dataset`.
         why: column -> why it got its role.
-        source: what `load` was given; None for rows that were picked out of it.
+        source: what `load` was given, a path as an absolute one.
         settings: the other settings of `load`: config, rows, delimiter, encoding, bad_rows.
         note: what else a reader should know of how the source was read.
         picked: `select` was used.
@@ -111,8 +111,9 @@ class Examples:
         kinds = {item.name: roles.kind_of(item.type) for item in self.dataset.features.arrow_schema}
         meant = roles.checked(wanted, kinds, self.name)
         bad_rows = self.settings.get("bad_rows", "raise")
-        dataset, left_out = usable(tables.Part(Path(self.name)), self.dataset, meant, self.name, bad_rows=bad_rows)
+        dataset, new = usable(tables.Part(Path(self.name)), self.dataset, meant, self.name, bad_rows=bad_rows)
         why = dict.fromkeys(wanted, "given")
+        left_out = replace(self.left_out, rows=(*self.left_out.rows, *new.rows))
         return replace(self, dataset=dataset, roles=meant, why=why, left_out=left_out, classes=None)
 
     def select(self, indices: Iterable[int]) -> Examples:
