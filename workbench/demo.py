@@ -58,7 +58,7 @@ def demo_recipe() -> Recipe:
         loss=Loss("MultipleNegativesRankingLoss"),
         data="glossary/qa",
         name="demo",
-        epochs=3,
+        epochs=2,
         batch_size=16,
         batch_sampler="no_duplicates",
         learning_rate=5e-5,
