@@ -90,9 +90,8 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
     data.training_logs = _logs(facts)
     data.eval_results_dict = _results(facts)
     data.widget = []
-    data.generate_widget_examples = (
-        True  # from here on only the usage example is computed, from the library's own sentences
-    )
+    # from here on only the usage example is computed, from the library's own sentences
+    data.generate_widget_examples = True
     with _EscapedExamples(data):
         text = _rendered(model)
     if local:
