@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.runs import MakeRun, maker
+
 # Nothing is downloaded in a test: what tries to, fails at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Tiny models are faster on one thread, above all where other work shares the machine.
@@ -27,6 +29,12 @@ def workbench_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "workbench-home"
     monkeypatch.setenv("WORKBENCH_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Writes run folders into `tmp_path / "runs"`, without a worker."""
+    return maker(tmp_path / "runs")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from workbench.cards.script import script
     from workbench.catalog.losses import losses, register_loss
     from workbench.catalog.models import models
+    from workbench.checks.before import check
     from workbench.data.load import load
     from workbench.data.tokens import token_stats
     from workbench.plots.map import show_map as map
@@ -22,12 +23,31 @@ if TYPE_CHECKING:
     from workbench.spaces.similarity import similarity
     from workbench.training.launch import runs, train
     from workbench.training.run import Run, attach
+    from workbench.widgets.bench import Bench
+    from workbench.widgets.check_panel import CheckPanel
+    from workbench.widgets.compare_panel import ComparePanel
+    from workbench.widgets.data_preview import DataPreview
+    from workbench.widgets.embedding_map import EmbeddingMap
+    from workbench.widgets.loss_picker import LossPicker
+    from workbench.widgets.model_picker import ModelPicker
+    from workbench.widgets.run_panel import RunPanel
+    from workbench.widgets.similarity_matrix import SimilarityMatrix
 
 _HOMES = {
+    "Bench": "workbench.widgets.bench",
+    "CheckPanel": "workbench.widgets.check_panel",
+    "ComparePanel": "workbench.widgets.compare_panel",
+    "DataPreview": "workbench.widgets.data_preview",
+    "EmbeddingMap": "workbench.widgets.embedding_map",
     "Loss": "workbench.recipe",
+    "LossPicker": "workbench.widgets.loss_picker",
+    "ModelPicker": "workbench.widgets.model_picker",
     "Recipe": "workbench.recipe",
     "Run": "workbench.training.run",
+    "RunPanel": "workbench.widgets.run_panel",
+    "SimilarityMatrix": "workbench.widgets.similarity_matrix",
     "attach": "workbench.training.run",
+    "check": "workbench.checks.before",
     "compare": "workbench.spaces.evaluate",
     "embed": "workbench.spaces.encode",
     "evaluate": "workbench.spaces.evaluate",
@@ -45,10 +65,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "Bench",
+    "CheckPanel",
+    "ComparePanel",
+    "DataPreview",
+    "EmbeddingMap",
     "Loss",
+    "LossPicker",
+    "ModelPicker",
     "Recipe",
     "Run",
+    "RunPanel",
+    "SimilarityMatrix",
     "attach",
+    "check",
     "compare",
     "embed",
     "evaluate",

@@ -23,6 +23,8 @@ from workbench.recipe import DEFAULT_MODEL
 if TYPE_CHECKING:
     from workbench.training.run import Run
 
+FIRST_NOTEBOOK = "01_quickstart.ipynb"
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -185,6 +187,44 @@ def compare(
     else:
         _say(repr(change))
         _say(f"Wrote {out}")
+
+
+@app.command()
+def check(recipe: RecipeFile, as_json: Json = False) -> None:
+    """What is or will be wrong with a recipe. Exit status 1 if something cannot work."""
+    from workbench.checks.before import check as look
+    from workbench.training.launch import read_recipe
+
+    with _progress() as show:
+        findings = look(read_recipe(recipe), progress=show)
+    if as_json:
+        _print({"findings": findings.to_json()})
+    else:
+        _say(repr(findings))
+    if any(finding.severity == "error" for finding in findings):
+        sys.exit(1)
+
+
+@app.command()
+def lab(
+    folder: Annotated[Path, typer.Argument(help="Where the notebooks are, or are copied to.")] = Path("notebooks"),
+) -> None:
+    """JupyterLab on the first notebook. Notebooks that are missing in FOLDER are copied there; none is replaced."""
+    import importlib.util
+
+    from workbench.errors import MissingPackage
+    from workbench.files import copy_missing
+
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise MissingPackage("jupyterlab", "lab", "Opening the notebooks")
+    copy_missing(_notebooks(), folder)
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / FIRST_NOTEBOOK)])
+
+
+def _notebooks() -> Path:
+    """Where the notebooks came with the package, or with its checkout."""
+    checkout = Path(__file__).parent.parent / "notebooks"
+    return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "embedding-workbench" / "notebooks"
 
 
 @app.command()

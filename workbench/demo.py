@@ -7,18 +7,18 @@ in one more process, started when the worker has ended, so that the two never ho
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from workbench import files
 from workbench.cards.script import render
+from workbench.checks.before import check
+from workbench.checks.finding import Findings
 from workbench.data.load import load
 from workbench.data.prepare import prepare
 from workbench.data.tokens import TokenStats, token_stats
@@ -31,12 +31,13 @@ from workbench.plots.scores import scores_figure
 from workbench.plots.similarity import change_figure
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
 from workbench.spaces.encode import embed
+from workbench.spaces.engine import engine
 from workbench.spaces.evaluate import Change, Delta, Score, compare, evaluate
 from workbench.spaces.project import Projection, project
 from workbench.spaces.similarity import Similarity, similarity
 from workbench.training.launch import train
 from workbench.training.records import clean
-from workbench.training.run import QUIET_THREADS, Run
+from workbench.training.run import Run
 
 Show = Callable[[str, int, int | None], None]
 SENTENCES = (
@@ -84,14 +85,14 @@ def run_demo(out: Path, show: Show) -> dict[str, Any]:
     with _memory() as peak:
         data = load("glossary/qa")
         stats = token_stats(data, recipe.model, progress=lambda done, total, _: show("counting tokens", done, total))
+        findings = check(recipe, progress=show)
         run = train(recipe, runs=out / "runs")
         run.wait(progress=lambda status: show(status.phase, status.step, status.total_steps))
         show("drawing the maps", 0, None)
-        with _apart() as call:
-            before, after, maps = call(_spaces, recipe.model, str(run.model_folder))
+        before, after, maps = engine().call(_spaces, recipe.model, str(run.model_folder))
         scores = run.scores or {}
         report = out / "report.html"
-        files.replace_text(report, _report(recipe, stats, run, before, after, maps))
+        files.replace_text(report, _report(recipe, stats, findings, run, before, after, maps))
     summary = {
         "model": recipe.model,
         "loss": recipe.loss.name,
@@ -106,8 +107,7 @@ def run_demo(out: Path, show: Show) -> dict[str, Any]:
         "delta": {
             name: [delta["low"], delta["mid"], delta["high"]] for name, delta in scores["change"]["delta"].items()
         },
-        "findings": None,
-        "findings_why": "checks before a run are not part of this version",
+        "findings": findings.to_json(),
         "run": str(run.folder),
         "report": str(report.resolve()),
     }
@@ -127,8 +127,7 @@ def table_map(model: str, data: str, seed: int, show: Show) -> str:
     names = labels or [name for name in examples.texts for _ in range(len(examples))]
     distinct = dict(zip(texts, names, strict=True))
     show("encoding and drawing", 0, None)
-    with _apart() as call:
-        drawn: Projection = call(_one_map, list(distinct), list(distinct.values()), model, seed)
+    drawn = engine().call(_one_map, list(distinct), list(distinct.values()), model, seed)
     return page(
         f"Map of {examples.name}",
         drawn.caption,
@@ -150,8 +149,7 @@ def table_comparison(model_a: str, model_b: str, data: str, show: Show) -> tuple
     ):
         examples = examples.part(part)
     show("scoring both models", 0, None)
-    with _apart() as call:
-        change: Change = call(_compared, model_a, model_b, examples)
+    change = engine().call(_compared, model_a, model_b, examples)
     scores = {"before": change.before.to_json(), "after": change.after.to_json(), "change": change.to_json()}
     sections = [_scores_section(scores, model_a, model_b), _changed_section(scores)]
     return change, page(f"{model_a} and {model_b}", f"{len(examples):,} rows of {examples.name}", sections)
@@ -176,27 +174,17 @@ def _compared(model_a: str, model_b: str, examples: Any) -> Change:
     return compare(evaluate(model_a, examples), evaluate(model_b, examples))
 
 
-@contextmanager
-def _apart() -> Iterator[Callable[..., Any]]:
-    """Call functions in one fresh process, so that this one never holds torch."""
-    os.environ.update({**QUIET_THREADS, **os.environ})
-    with ProcessPoolExecutor(
-        max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet
-    ) as pool:
-        yield lambda function, *given: pool.submit(function, *given).result()
-
-
-def _quiet() -> None:
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
 # the page
 
 
 def _report(
-    recipe: Recipe, stats: TokenStats, run: Run, before: Similarity, after: Similarity, maps: Sequence[Projection]
+    recipe: Recipe,
+    stats: TokenStats,
+    findings: Findings,
+    run: Run,
+    before: Similarity,
+    after: Similarity,
+    maps: Sequence[Projection],
 ) -> str:
     scores = run.scores or {}
     followed = course(run.events(), scores["after"]["primary"])
@@ -214,6 +202,7 @@ def _report(
         [
             _scores_section(scores, "base", "tuned"),
             _stats_section(stats),
+            _checks_section(findings),
             Section(
                 "The run",
                 "The dashed line is the loss of a model that knows nothing: every candidate in the batch is equally likely. It dips at the end of an epoch, where the last batch is smaller and the task easier. Below it, the score on rows that were not trained on.",
@@ -279,6 +268,12 @@ def _stats_section(stats: TokenStats) -> Section:
         tables=[table],
         figures=[lengths_figure(stats)],
     )
+
+
+def _checks_section(findings: Findings) -> Section:
+    rows = [[finding.severity, finding.message, finding.why] for finding in findings]
+    table = Table(["", "what", "why it matters"], rows) if rows else Table([], [], "nothing found")
+    return Section("Checks before the run", f"{findings.about}.", tables=[table])
 
 
 def _shown(value: object) -> str:

@@ -62,3 +62,11 @@ def sha256(path: Path) -> str:
     """Hex SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_missing(source: Path, target: Path) -> None:
+    """Copy the files of a folder into another; files that are there already stay as they are."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not (target / path.name).exists():
+            replace_bytes(target / path.name, path.read_bytes())

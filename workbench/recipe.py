@@ -81,6 +81,12 @@ class Loss:
         given = "".join(f", {key}={value!r}" for key, value in self.parameters.items())
         return f"Loss({self.name!r}{given})"
 
+    @property
+    def code(self) -> str:
+        """The loss as Python."""
+        given = "".join(f", {key}={_in_code(value)}" for key, value in self.parameters.items())
+        return f"wb.Loss({self.name!r}{given})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return to_loss, (self.to_dict(),)
 
@@ -307,16 +313,36 @@ class Recipe(_Part):
         return cls(**read_settings(text_or_path))
 
     @property
+    def code(self) -> str:
+        """The recipe as Python, without settings that are at their default."""
+        given = {name: getattr(self, name) for name in self.model_fields if name in self.to_dict(defaults=False)}
+        return f"wb.Recipe({', '.join(f'{name}={_in_code(value)}' for name, value in given.items())})"
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits, the same for recipes that mean the same run; the name of a run does not count."""
         meant = {key: value for key, value in self.to_dict(defaults=False).items() if key != "name"}
         return hashlib.sha256(json.dumps(meant, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
 
+    def flat(self) -> dict[str, Any]:
+        """All settings: dotted name -> plain value."""
+        return _flat(self.to_dict())
+
     def diff(self, other: Recipe) -> dict[str, tuple[Any, Any]]:
         """What differs: dotted setting -> (here, there)."""
-        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        mine, theirs = self.flat(), other.flat()
         keys = list(dict.fromkeys([*mine, *theirs]))
         return {key: (mine.get(key), theirs.get(key)) for key in keys if mine.get(key) != theirs.get(key)}
+
+
+def _in_code(value: object) -> str:
+    """A setting as Python."""
+    if isinstance(value, Loss):
+        return value.code
+    if isinstance(value, DataSpec | Lora):
+        plain = value.model_dump(exclude_defaults=True)
+        return repr(plain["source"] if list(plain) == ["source"] else plain)
+    return repr(value)
 
 
 def read_settings(text_or_path: str | Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import socket
 import threading
 from pathlib import Path
@@ -52,6 +53,12 @@ def folder_of(name: str) -> Path | None:
         return folder if folder.is_dir() else None
     except (OSError, RuntimeError):  # longer than any path, or in the home of a user who does not exist
         return None
+
+
+def is_id(name: str) -> bool:
+    """Whether a name is shaped like a Hub id (owner/name); whether there is such a model only the Hub knows."""
+    shaped = re.fullmatch(r"\w([\w.-]*\w)?/\w([\w.-]*\w)?", name, re.ASCII)
+    return bool(shaped) and len(name) <= 96 and "--" not in name and ".." not in name
 
 
 def _packaged(name: str) -> tuple[Path, str] | None:

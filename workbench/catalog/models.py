@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.catalog import hub, weights
-from workbench.errors import ModelError
+from workbench.catalog.weights import Architecture
+from workbench.errors import ModelError, did_you_mean
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -32,8 +33,9 @@ class ModelInfo:
         max_seq_length: longest text in tokens, special tokens included; None where the model has no limit.
         positions: tokens that the transformer has positions for, an upper bound of any limit; None where unknown.
         licence: SPDX-like name from the model's card, None if it states none.
-        learning_rate: a peak learning rate that is known to work for fine-tuning.
+        learning_rate: a peak learning rate that is known to work for fine-tuning models of this kind.
         note: one sentence for the person who picks.
+        architecture: layers and widths, None where unknown.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ModelInfo:
     dtype: str | None = None
     positions: int | None = None
     normalized: bool = False
+    architecture: Architecture | None = None
 
 
 @dataclass(frozen=True)
@@ -60,73 +63,39 @@ class ModelFiles:
 
 
 _ST = "sentence-transformers/"
-KNOWN: dict[str, ModelInfo] = {
-    info.name: info
-    for info in (
-        ModelInfo(
-            _ST + "all-MiniLM-L6-v2",
-            22_713_216,
-            384,
-            256,
-            "apache-2.0",
-            normalized=True,
-            note="Small and quick; the default, good on a laptop",
-        ),
-        ModelInfo(
-            _ST + "all-MiniLM-L12-v2",
-            33_360_000,
-            384,
-            128,
-            "apache-2.0",
-            normalized=True,
-            note="Twice the layers of L6, but texts are cut at 128 tokens",
-        ),
-        ModelInfo(
-            _ST + "all-mpnet-base-v2",
-            109_486_464,
-            768,
-            384,
-            "apache-2.0",
-            normalized=True,
-            note="Best quality of the three general models; wants a GPU",
-        ),
-        ModelInfo(
-            _ST + "paraphrase-multilingual-MiniLM-L12-v2",
-            117_653_760,
-            384,
-            128,
-            "apache-2.0",
-            note="About 50 languages",
-        ),
-        ModelInfo(
-            _ST + "static-retrieval-mrl-en-v1",
-            31_254_528,
-            1024,
-            None,
-            "apache-2.0",
-            0.2,
-            "A table of word vectors: very quick, wants a high learning rate",
-        ),
-        ModelInfo(
-            "BAAI/bge-small-en-v1.5",
-            33_360_000,
-            384,
-            512,
-            "mit",
-            normalized=True,
-            note="Small retrieval model; queries want a prompt",
-        ),
-        ModelInfo(
-            "intfloat/e5-small-v2",
-            33_360_000,
-            384,
-            512,
-            "mit",
-            normalized=True,
-            note="Needs the prompts 'query: ' and 'passage: '",
-        ),
-    )
-}
+_L6, _L12 = Architecture(6, 384, 12, 1536), Architecture(12, 384, 12, 1536)
+_APACHE = "apache-2.0"
+_LISTED = (
+    ModelInfo(
+        _ST + "all-MiniLM-L6-v2", 22_713_216, 384, 256, _APACHE, normalized=True, architecture=_L6,
+        note="Small and quick; the default, good on a laptop",
+    ),
+    ModelInfo(
+        _ST + "all-MiniLM-L12-v2", 33_360_000, 384, 128, _APACHE, normalized=True, architecture=_L12,
+        note="Twice the layers of L6, but texts are cut at 128 tokens",
+    ),
+    ModelInfo(
+        _ST + "all-mpnet-base-v2", 109_486_464, 768, 384, _APACHE, normalized=True,
+        architecture=Architecture(12, 768, 12, 3072), note="Best quality of the three general models; wants a GPU",
+    ),
+    ModelInfo(
+        _ST + "paraphrase-multilingual-MiniLM-L12-v2", 117_653_760, 384, 128, _APACHE, architecture=_L12,
+        note="About 50 languages",
+    ),
+    ModelInfo(
+        _ST + "static-retrieval-mrl-en-v1", 31_254_528, 1024, None, _APACHE, 0.2, architecture=Architecture(0, 1024),
+        note="A table of word vectors: very quick, wants a high learning rate",
+    ),
+    ModelInfo(
+        "BAAI/bge-small-en-v1.5", 33_360_000, 384, 512, "mit", normalized=True, architecture=_L12,
+        note="Small retrieval model; queries want a prompt",
+    ),
+    ModelInfo(
+        "intfloat/e5-small-v2", 33_360_000, 384, 512, "mit", normalized=True, architecture=_L12,
+        note="Needs the prompts 'query: ' and 'passage: '",
+    ),
+)  # fmt: skip
+KNOWN: dict[str, ModelInfo] = {info.name: info for info in _LISTED}
 
 
 def full_name(name: str) -> str:
@@ -171,16 +140,52 @@ def files(name: str | Path) -> Path:
     return find(name).path
 
 
-def describe(name: str | Path) -> ModelInfo:
-    """Parameters, dimension, limit, licence and place of a model, read from its files without loading it."""
+def check_name(name: str | Path) -> None:
+    """Refuse what cannot be a model: no network, no weights read, milliseconds for a folder or a Hub id.
+
+    Raises:
+        ModelError: neither a folder nor shaped like a Hub id, or a folder without a model that may be loaded.
+    """
+    given, wanted = str(name), full_name(str(name))
+    here = hub.on_this_machine(wanted, None) if hub.folder_of(wanted) else None
+    if here:
+        weights.verify(here[0], wanted, sums=False)
+        return
+    shaped = hub.is_id(wanted)
+    if shaped and ("/" in given or wanted in KNOWN or hub.on_this_machine(wanted, None)):
+        return
+    hint = did_you_mean(given, [known.rpartition("/")[2] for known in KNOWN]) or (
+        f"; for a model of the Hub write its owner too, as in {wanted!r}" if shaped else "; check the path"
+    )
+    raise ModelError(f"expected a model folder, a run folder or a Hub id such as owner/name, got {given!r:.200}{hint}")
+
+
+def describe(name: str | Path, *, fetch: bool = True) -> ModelInfo:
+    """Parameters, dimension, limit, licence and place of a model, read from its files without loading it.
+
+    Args:
+        name: a folder, a run folder, a Hub id, or the short name of a sentence-transformers model.
+        fetch: get the files of a model that is not on this machine. False asks no network: of such a model only
+            what the catalogue knows is returned, and `where` is None.
+
+    Raises:
+        ModelError: as `find`.
+    """
+    wanted = full_name(str(name))
+    if not fetch and not hub.on_this_machine(wanted, None):
+        check_name(name)
+        return KNOWN.get(wanted, ModelInfo(wanted))
     found = find(name)
-    known = KNOWN.get(found.name, ModelInfo(found.name))
     tensors = list(weights.tensors(found.path))
     modules = weights.modules(found.path)
     kinds = [module.get("type", "").rsplit(".", 1)[-1] for module in modules]
+    known = KNOWN.get(found.name, ModelInfo(found.name, learning_rate=0.2 if "StaticEmbedding" in kinds else 2e-5))
     dimension = weights.dimension(found.path, modules)
-    if dimension is None and tensors and "StaticEmbedding" in kinds:
-        dimension = max(tensors)[2][-1]  # it has no settings: its vectors are the rows of its only table
+    architecture = weights.architecture(found.path, modules)
+    if "StaticEmbedding" in kinds:
+        if dimension is None and tensors:
+            dimension = max(tensors)[2][-1]  # it has no settings: its vectors are the rows of its only table
+        architecture = Architecture(0, dimension) if dimension else None
     return replace(
         known,
         parameters=sum(count for count, _, _ in tensors) or known.parameters,
@@ -192,6 +197,7 @@ def describe(name: str | Path) -> ModelInfo:
         normalized="Normalize" in kinds,
         where=found.origin,
         path=found.path,
+        architecture=architecture or known.architecture,
     )
 
 

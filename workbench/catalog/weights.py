@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,29 @@ from workbench import files as whole
 from workbench.errors import ModelError
 
 CHECKSUMS = "checksums.json"
+# What the settings of transformers call the same thing: BERT and most others, DistilBERT, GPT-2, T5
+_LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+_HIDDEN = ("hidden_size", "dim", "n_embd", "d_model")
+_HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
+_INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner", "d_ff")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a transformer.
+
+    Attributes:
+        layers: transformer layers; 0 for a table of word vectors (StaticEmbedding).
+        hidden_size: length of the vector of a token.
+        heads: attention heads; 0 without layers.
+        intermediate_size: width of the feed-forward part; 0 without layers.
+    """
+
+    layers: int
+    hidden_size: int
+    heads: int = 0
+    intermediate_size: int = 0
+
 
 _digests: dict[tuple[str, int, int], str] = {}
 
@@ -54,8 +78,29 @@ def positions(folder: Path) -> int | None:
     return number - offset - 1 if after_padding and isinstance(offset, int) else number
 
 
-def verify(folder: Path, name: str, *, trust_pickle: bool, trust_remote_code: bool) -> None:
-    """Raise a ModelError if the folder is no model, is damaged, or could run code that nobody trusts."""
+def architecture(folder: Path, modules: list[dict[str, Any]]) -> Architecture | None:
+    """Sizes of the transformer by its settings; None where they do not say."""
+    for place in (folder, *(folder / str(module.get("path", "")) for module in modules)):
+        config = _settings(place / "config.json")
+        layers, hidden, heads = (_size(config, names) for names in (_LAYERS, _HIDDEN, _HEADS))
+        if layers and hidden and heads:
+            return Architecture(layers, hidden, heads, _size(config, _INTERMEDIATE) or 4 * hidden)
+    return None
+
+
+def _size(config: dict[str, Any], names: tuple[str, ...]) -> int | None:
+    """The first of these settings that is a number a model can have."""
+    found = (config.get(name) for name in names)
+    return next((n for n in found if isinstance(n, int) and not isinstance(n, bool) and 0 < n < 10**7), None)
+
+
+def verify(
+    folder: Path, name: str, *, trust_pickle: bool = False, trust_remote_code: bool = False, sums: bool = True
+) -> None:
+    """Raise a ModelError if the folder is no model, is damaged, or could run code that nobody trusts.
+
+    `sums=False` leaves out the checksums, which read all weights: milliseconds instead of up to seconds.
+    """
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
         raise ModelError(
             f"expected a model in {folder}, but there is neither config.json nor modules.json; give the folder that holds them"
@@ -87,7 +132,8 @@ def verify(folder: Path, name: str, *, trust_pickle: bool, trust_remote_code: bo
                     "convert them to safetensors, or load it with trust_pickle=True if you trust its author"
                 )
     list(tensors(folder))
-    _check_sums(folder)
+    if sums:
+        _check_sums(folder)
 
 
 def _check_sums(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,37 @@ NO_LIMIT = 10**9  # tokenizers without one say 10^30
 BERT_LIKE = {"BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer", "MPNetTokenizer"}
 
 
-def counter(model: str | Path) -> tuple[Callable[[list[str]], np.ndarray], int | None]:
-    """A function from texts to their numbers of tokens (int64, shape (n,)), and the model's limit in tokens.
+@dataclass(frozen=True)
+class Place:
+    """Where the tokenizer of a model lies.
+
+    Attributes:
+        folder: holds its files.
+        static: the model has a vector for each token, and no special tokens.
+        limit: longest text in tokens, special tokens included; None where the model has no limit.
+    """
+
+    folder: Path
+    static: bool
+    limit: int | None
+
+    @property
+    def fast(self) -> bool:
+        """It can be read without transformers, and says which characters a token stands for."""
+        return (self.folder / "tokenizer.json").is_file()
+
+    @property
+    def side(self) -> str:
+        """The end at which texts over the limit are cut: right or left. Only for fast ones."""
+        stored = (_json(self.folder / "tokenizer.json", {}).get("truncation") or {}).get("direction", "Right")
+        return str(_json(self.folder / "tokenizer_config.json", {}).get("truncation_side", stored)).lower()
+
+
+def place(model: str | Path) -> Place:
+    """Find the tokenizer of a model.
 
     Raises:
-        ModelError: there is no such model, or no tokenizer in it that can be read.
+        ModelError: there is no such model.
     """
     folder = Path(model)
     if not folder.is_dir():
@@ -32,16 +59,34 @@ def counter(model: str | Path) -> tuple[Callable[[list[str]], np.ndarray], int |
     static = str(first.get("type", "")).endswith(".StaticEmbedding")
     inside = folder / str(first.get("path", ""))
     limit = None if static else weights.max_seq_length(inside)
-    limit = limit if limit and limit < NO_LIMIT else None
-    if not (inside / "tokenizer.json").is_file():
-        return _slow(inside), limit
-    tokenizer = _tokenizer(inside, static=static)
+    return Place(inside, static, limit if limit and limit < NO_LIMIT else None)
+
+
+def counter(model: str | Path) -> tuple[Callable[[list[str]], np.ndarray], int | None]:
+    """A function from texts to their numbers of tokens (int64, shape (n,)), and the model's limit in tokens.
+
+    Raises:
+        ModelError: there is no such model, or no tokenizer in it that can be read.
+    """
+    here = place(model)
+    if not here.fast:
+        return _slow(here.folder), here.limit
+    tokenizer = fast_tokenizer(here)
 
     def count(texts: list[str]) -> np.ndarray:
-        encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=not static)
+        encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=not here.static)
         return np.fromiter(map(len, encoded), np.int64, len(encoded))  # len(encoding.ids) would build a list first
 
-    return count, limit
+    return count, here.limit
+
+
+def fast_tokenizer(here: Place) -> Any:
+    """A `tokenizers.Tokenizer` that neither truncates nor pads and splits texts as Sentence Transformers does.
+
+    Raises:
+        ModelError: its file is damaged.
+    """
+    return _tokenizer(here.folder, static=here.static)
 
 
 def _tokenizer(folder: Path, *, static: bool) -> Any:

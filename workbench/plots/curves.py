@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from workbench.plots import theme as house
 
@@ -34,9 +35,11 @@ class Course:
     undefined: tuple[int, ...] = ()
 
 
-def course(events: Sequence[Mapping[str, Any]], score: str) -> Course:
-    """Pick the course of a run out of its events; `score` is the name of the score to follow."""
+def course(events: Sequence[Mapping[str, Any]], score: str | None = None) -> Course:
+    """Pick the course of a run out of its events; `score` is the name of the score to follow, None for the primary one."""
     steps = [event for event in events if event["kind"] == "step"]
+    if score is None:  # scores are recorded with the primary one first
+        score = next((next(iter(event["scores"]), "") for event in events if event["kind"] == "scores"), "")
     scored = [event for event in events if event["kind"] == "scores" and score in event["scores"]]
 
     def values(name: str) -> tuple[float | None, ...]:
@@ -112,3 +115,73 @@ def score_figure(record: Course, *, title: str = "Score", theme: str = "light") 
     shown.update_xaxes(title="optimizer step")
     shown.update_yaxes(title=house.text(record.score, 40))
     return shown
+
+
+PARTS = (
+    ("loss", "loss"),
+    ("scores", "score"),
+    ("learning_rate", "learning rate"),
+    ("grad_norm", "gradient norm"),
+    ("tokens_per_s", "tokens a second"),
+)
+
+
+def curves_figure(courses: Mapping[str, Course], *, theme: str = "light") -> go.Figure:
+    """All that a run records, by optimizer step, in one figure; several runs lie over one another.
+
+    There is a trace for each part and run even where nothing is recorded yet, so that a live figure can be filled.
+    """
+    score = next((record.score for record in courses.values() if record.score), "") or "score"
+    shown = make_subplots(
+        rows=2,
+        cols=3,
+        specs=[[{"colspan": 2}, None, {}], [{}, {}, {}]],
+        subplot_titles=[house.text(score, 30) if unit == "score" else unit for _, unit in PARTS],
+        horizontal_spacing=0.08,
+        vertical_spacing=0.2,
+    )
+    places = ((1, 1), (1, 3), (2, 1), (2, 2), (2, 3))
+    shown.update_layout(house.figure("", height=460, theme=theme).layout)
+    for number, (run, record) in enumerate(courses.items()):
+        colour = house.PALETTE[number % len(house.PALETTE)]
+        for (part, unit), (row, column) in zip(PARTS, places, strict=True):
+            trace = go.Scatter(
+                x=record.score_steps if part == "scores" else record.steps,
+                y=getattr(record, part),
+                name=house.text(run, 40),
+                legendgroup=str(number),
+                showlegend=part == "loss",
+                mode="lines+markers" if part == "scores" or len(record.steps) <= 60 else "lines",
+                line={"color": colour},
+                marker={"size": 4, "symbol": house.SYMBOLS[number % len(house.SYMBOLS)]},
+                hovertemplate=f"step %{{x}}: %{{y:.4g}} {unit}<extra></extra>",
+            )
+            shown.add_trace(trace, row=row, col=column)
+        shown.add_trace(
+            _dashed(record.steps, record.reference, "loss of a model that has learnt nothing", colour, number),
+            row=1,
+            col=1,
+        )
+        before = [record.scores[0]] * 2 if record.scores else []
+        ends = [0, max([*record.steps[-1:], *record.score_steps[-1:], 1])] if before else []
+        shown.add_trace(_dashed(ends, before, "score before training", colour, number), row=1, col=3)
+    for row, column in places:
+        shown.update_yaxes(exponentformat="e", row=row, col=column)
+        shown.update_xaxes(title="optimizer step" if row == 2 else None, row=row, col=column, rangemode="tozero")
+    shown.update_annotations(font={"size": 12})
+    shown.update_layout(margin={"l": 48, "r": 12, "t": 24, "b": 84}, legend={"y": -0.2})
+    return shown
+
+
+def _dashed(x: Sequence[int], y: Sequence[float | None], name: str, colour: str, number: int) -> go.Scatter:
+    line = {"color": house.REFERENCE if number == 0 else colour, "dash": "dash"}
+    return go.Scatter(
+        x=x,
+        y=y,
+        name=name,
+        legendgroup=name,
+        showlegend=number == 0,
+        mode="lines",
+        line=line,
+        hovertemplate=f"{name}: %{{y:.4g}}<extra></extra>",
+    )

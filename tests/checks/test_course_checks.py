@@ -1,0 +1,72 @@
+"""Steps, warm-up, learning rate, and how often something is seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.checks.tables import codes, fires, pairs, recipe
+from workbench.cards.script import arguments, steps_of, total_steps
+from workbench.checks.case import Case
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"epochs": 2.5, "drop_last": True}, {"gradient_accumulation_steps": 3, "warmup": 7}, {"max_steps": 4}],
+)
+def test_steps_are_counted_as_the_run_counts_them(tiny_bert: Path, settings: dict[str, float]) -> None:
+    case = Case.of(recipe(tiny_bert, pairs(), **settings), lambda *_: None)
+    given = arguments(case.recipe, rows=case.rows, device="cpu", bf16=False)
+    assert case.steps == total_steps(case.recipe, case.rows)
+    assert case.warmup_steps == given["warmup_steps"]
+    assert [case.steps_of(amount) for amount in (0.02, 0.5, 30)] == [steps_of(amount, case.steps) for amount in (0.02, 0.5, 30)]  # fmt: skip
+
+
+def test_a_warmup_longer_than_the_run_tells_the_rate_that_is_reached(tiny_bert: Path) -> None:
+    finding = fires(recipe(tiny_bert, pairs(), warmup=10_000), "warmup-too-long")
+    assert "takes 10,000 steps but the run has 21" in finding.message and "at most 4e-08" in finding.message
+    assert fires(recipe(tiny_bert, pairs(), warmup=1, max_steps=1), "warmup-too-long").severity == "error"
+    assert "warmup-too-long" not in codes(recipe(tiny_bert, pairs(), warmup=10_000, scheduler="constant"))
+
+
+def test_each_kind_of_model_wants_a_rate_of_its_size(tiny_bert: Path, tiny_static: Path) -> None:
+    low = fires(recipe(tiny_static, pairs()), "learning-rate-unusual")
+    assert low.to_json()["fix"] == {"learning_rate": 0.2} and "10,000 times below" in low.message
+    assert codes(recipe(tiny_static, pairs(), learning_rate=0.2)) == []
+    high = fires(recipe(tiny_bert, pairs(), learning_rate=0.05), "learning-rate-unusual")
+    assert high.to_json()["fix"] == {"learning_rate": 2e-5} and "2,500 times above" in high.message
+    assert (
+        fires(recipe(tiny_bert, pairs(), learning_rate=1e-8), "learning-rate-unusual").fixed
+        == "set learning_rate to 2e-05"
+    )
+    assert codes(recipe(tiny_bert, pairs(), learning_rate=2e-3, lora={"r": 4})) == []
+
+
+def test_plain_descent_at_a_small_rate_does_not_move_the_weights(tiny_bert: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    finding = fires(recipe(tiny_bert, pairs(), optimizer="sgd"), "weights-hardly-move")
+    weights = load_file(tiny_bert / "model.safetensors").values()
+    norm = float(torch.stack([weight.double().norm() for weight in weights if weight.is_floating_point()]).norm())
+    assert finding.evidence["weights_norm"] == pytest.approx(norm)
+    assert finding.evidence["largest_relative_move"] == pytest.approx(2e-5 * 21 / norm)
+    assert codes(recipe(tiny_bert, pairs(), optimizer="sgd", learning_rate=0.5)) == []
+
+
+def test_what_is_recorded_too_rarely_is_named(tiny_bert: Path) -> None:
+    rare = recipe(tiny_bert, pairs(), logging_steps=500, eval_steps=500, save_steps=500)
+    assert fires(rare, "logging-too-rare").severity == "warning"
+    assert "only before and after the run" in fires(rare, "eval-too-rare").message
+    assert fires(rare, "save-too-rare").severity == "note"
+    assert codes(recipe(tiny_bert, pairs(), logging_steps=5, eval_steps=10, save_steps=20)) == []
+
+
+def test_half_precision_on_a_cpu_is_named(tiny_bert: Path) -> None:
+    assert (
+        "silently ignored"
+        in fires(recipe(tiny_bert, pairs(), device="cpu", precision="fp16"), "precision-on-cpu").message
+    )
+    assert fires(recipe(tiny_bert, pairs(), device="cpu", precision="bf16"), "precision-on-cpu").severity == "warning"
+    assert codes(recipe(tiny_bert, pairs(), precision="bf16")) == []

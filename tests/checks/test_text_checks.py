@@ -1,0 +1,87 @@
+"""Texts: cut, empty, equal within a row, without the model's prompt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.checks.tables import codes, fires, pairs, recipe, text, triplets
+from workbench.checks.before import check
+
+
+def test_cut_texts_are_counted_and_the_limit_is_raised_to_cover_most(tiny_bert: Path) -> None:
+    table = pairs(positive=[text(n + 10_000, 30) for n in range(240)])
+    finding = fires(recipe(tiny_bert, table, max_seq_length=16, eval_share=0), "texts-cut")
+    assert finding.severity == "warning"
+    assert "100% of the texts in 'positive' are cut at 16 tokens" in finding.message
+    assert finding.evidence["p95_positive"] == 32 and finding.evidence["share_cut_anchor"] == 0
+    # of 8 and 32 tokens in each row the last 16 are lost
+    assert finding.evidence["share_of_tokens_lost"] == pytest.approx(16 / 40)
+    assert finding.fixed == "raise max_seq_length to 32"
+    assert "texts-cut" not in codes(recipe(tiny_bert, table))
+
+
+def test_a_limit_is_raised_no_further_than_there_are_positions(tiny_bert: Path) -> None:
+    table = pairs(positive=[text(n + 10_000, 70) for n in range(240)])
+    found = check(recipe(tiny_bert, table, max_seq_length=32))
+    assert [finding.fixed for finding in found if finding.code == "texts-cut"] == ["raise max_seq_length to 64"]
+    assert fires(recipe(tiny_bert, table), "texts-cut").fix() is None
+
+
+def test_a_few_cut_texts_are_only_noted_and_static_models_cut_none(tiny_bert: Path, tiny_static: Path) -> None:
+    table = pairs(positive=[text(n + 10_000, 70 if n < 4 else 6) for n in range(240)])
+    assert fires(recipe(tiny_bert, table, eval_share=0), "texts-cut").severity == "note"
+    assert "texts-cut" not in codes(recipe(tiny_static, table))
+
+
+def test_a_prompt_counts_as_part_of_the_text(tiny_bert: Path) -> None:
+    long = {"anchor": text(1, 60)}
+    assert "'anchor' are cut" in fires(recipe(tiny_bert, pairs(), prompts=long), "texts-cut").message
+
+
+def test_a_large_table_is_counted_in_part_and_says_so(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.checks.case.TOKEN_ROWS", 100)
+    finding = fires(recipe(tiny_bert, pairs(), max_seq_length=4, eval_share=0), "texts-cut")
+    assert str(finding.evidence["measured_on"]).startswith("80 evenly spaced rows of 240 training rows")
+
+
+def test_a_limit_that_the_model_cannot_have_is_refused(tiny_bert: Path, tiny_static: Path) -> None:
+    assert (
+        fires(recipe(tiny_bert, pairs(), max_seq_length=512), "limit-not-possible").fixed == "set max_seq_length to 64"
+    )
+    assert (
+        fires(recipe(tiny_static, pairs(), max_seq_length=64), "limit-not-possible").fixed == "leave out max_seq_length"
+    )
+    assert "limit-not-possible" not in codes(recipe(tiny_bert, pairs(), max_seq_length=64))
+
+
+def test_empty_texts_are_counted_with_their_rows(tiny_bert: Path) -> None:
+    table = pairs()
+    table.loc[[3, 8], "positive"] = ["", "  "]
+    finding = fires(recipe(tiny_bert, table, eval_share=0), "empty-texts")
+    assert "2 of 240 texts in 'positive'" in finding.message and "(row 4, 9)" in finding.message
+
+
+def test_a_text_that_stands_twice_in_a_row_is_named(tiny_bert: Path) -> None:
+    table = triplets()
+    table.loc[0, "positive"] = table.loc[0, "anchor"]
+    assert (
+        "(row 1), so there is nothing to learn"
+        in fires(recipe(tiny_bert, table, eval_share=0), "same-text-in-row").message
+    )
+    other = triplets()
+    other.loc[4, "negative"] = other.loc[4, "positive"]
+    assert "what is wanted and what is not are the same" in fires(recipe(tiny_bert, other, eval_share=0), "same-text-in-row").message  # fmt: skip
+
+
+def test_the_prompts_of_a_model_are_offered_by_column(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "with-prompts"
+    shutil.copytree(tiny_bert, folder)
+    (folder / "config_sentence_transformers.json").write_text(
+        json.dumps({"prompts": {"query": "is the ", "document": ""}})
+    )
+    finding = fires(recipe(folder, pairs()), "prompts-not-used")
+    assert finding.to_json()["fix"] == {"prompts": {"anchor": "is the "}}

@@ -1,0 +1,196 @@
+"""The process that holds torch: there when asked, gone when not, and never in the way of the notebook."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from workbench.errors import ModelError, RunError
+from workbench.spaces.encode import embed
+from workbench.spaces.engine import Engine, Vectors, vectors
+
+HOSTILE = ["the red cat", "", "<img src=x onerror=alert(1)>", "\u202eabc", "😀" * 50, "a\nb", "bird " * 500]
+
+
+@pytest.fixture(scope="module")
+def held() -> Iterator[Engine]:
+    """One engine for all tests that leave it whole: it takes seconds to start."""
+    engine = Engine()
+    yield engine
+    engine.close()
+
+
+def until(what: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_it_starts_once_and_gives_the_vectors_that_embed_gives(held: Engine, tiny_bert: Path) -> None:
+    assert Engine().pid is None
+    np.testing.assert_allclose(held.call(vectors, HOSTILE, tiny_bert), embed(HOSTILE, tiny_bert).vectors, atol=1e-5)
+    pid = held.pid
+    alone = np.concatenate([held.call(vectors, [text], str(tiny_bert)) for text in HOSTILE])
+    np.testing.assert_allclose(alone, embed(HOSTILE, tiny_bert).vectors, atol=1e-5)
+    assert alone.dtype == np.float32
+    assert held.pid == pid == held.call(os.getpid) != os.getpid()
+
+
+def test_a_mistake_in_it_arrives_as_the_sentence_that_it_is(held: Engine) -> None:
+    with pytest.raises(ModelError, match="no such model' is not on this machine"):
+        held.call(vectors, ["a"], "no such model")
+    assert held.call(os.getpid) == held.pid
+
+
+def test_other_weights_in_the_same_folder_give_other_vectors(held: Engine, tiny_bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for path in tiny_bert.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(tiny_bert)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    before = held.call(vectors, ["the red cat"], folder)
+    from safetensors.numpy import load_file, save_file
+
+    weights = folder / "model.safetensors"
+    save_file({name: values * 1.1 for name, values in load_file(weights).items()}, weights, {"format": "pt"})
+    assert np.abs(held.call(vectors, ["the red cat"], folder) - before).max() > 1e-3
+
+
+def test_an_interrupt_of_the_notebook_does_not_reach_it(held: Engine) -> None:
+    pid = held.call(os.getpid)
+    os.kill(pid, signal.SIGINT)
+    assert held.call(os.getpid) == pid
+
+
+def test_a_killed_process_is_one_sentence_for_all_who_wait_and_the_next_call_works() -> None:
+    engine = Engine()
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(engine.call, time.sleep, 60) for _ in range(2)]
+        until(lambda: engine.pid)
+        first = engine.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        for job in waiting:
+            with pytest.raises(RunError, match=r"it is gone \(killed.*try again with fewer texts"):
+                job.result()
+    second = engine.call(os.getpid)
+    assert second != first
+    os.kill(second, signal.SIGKILL)
+    until(lambda: gone(second))
+    time.sleep(0.1)
+    assert engine.call(os.getpid) not in (first, second)
+    engine.close()
+
+
+def test_what_waits_while_it_is_closed_ends_in_a_sentence() -> None:
+    engine = Engine()
+    engine.call(os.getpid)
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            engine.call(os.getpid)
+        except RunError as error:
+            said.append(str(error))
+
+    engine.submit(time.sleep, 1.0)
+    # the pool hands one call more to the process than it works on, so the last of several waits outside
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: engine._working == 5)
+    engine.close()
+    for thread in threads:
+        thread.join()
+    assert said and all("ended to free its memory; try again" in text for text in said)
+
+
+def test_it_ends_when_nothing_is_asked_and_starts_again() -> None:
+    engine = Engine(idle_s=0.2)
+    first = engine.call(os.getpid)
+    until(lambda: engine.pid is None and gone(first))
+    engine.submit(time.sleep, 0.5).result()  # longer than the rest that it may take
+    assert engine.pid not in (None, first)
+    engine.close()
+
+
+def test_it_ends_when_the_notebook_is_killed_and_the_notebook_loads_no_torch() -> None:
+    code = """if __name__ == "__main__":
+    import json, os, sys, time
+    from workbench.spaces.engine import engine, vectors
+    pid = engine().call(os.getpid)
+    heavy = sorted({"torch", "transformers", "sentence_transformers"} & set(sys.modules))
+    print(json.dumps([pid, heavy]), flush=True)
+    time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, heavy = json.loads(parent.stdout.readline())
+    assert heavy == []
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until(lambda: gone(pid))
+
+
+class Counting:
+    """Stands for `Engine.call` and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def __call__(self, function: object, texts: list[str], model: str) -> np.ndarray:
+        assert function is vectors
+        self.asked.append((model, list(texts)))
+        return np.array([[len(model), len(text)] for text in texts], dtype=np.float32)
+
+
+def test_only_texts_that_are_new_to_a_model_are_asked_for() -> None:
+    call, kept = Counting(), Vectors()
+    kept.of(call, ["a", "bb", "a"], "m")
+    assert kept.missing(["a", "c", "c"], "m") == ["c"]
+    np.testing.assert_array_equal(kept.of(call, ["bb", "ccc", "a"], "m"), [[1, 2], [1, 3], [1, 1]])
+    kept.of(call, ["a"], "other")
+    kept.of(call, ["a"], "other")
+    assert call.asked == [("m", ["a", "bb"]), ("m", ["ccc"]), ("other", ["a"])]
+
+
+def test_the_vectors_unused_for_longest_are_dropped() -> None:
+    call, kept = Counting(), Vectors(limit=2)
+    assert len(kept.of(call, ["a", "b", "c"], "m")) == 3
+    assert kept.missing(["a", "b", "c"], "m") == ["a"]
+    kept.of(call, ["b"], "m")
+    kept.of(call, ["d"], "m")
+    assert kept.missing(["b", "c", "d"], "m") == ["c"]
+
+
+def test_vectors_of_a_folder_are_asked_for_again_when_its_weights_change(tmp_path: Path) -> None:
+    call, kept, weights = Counting(), Vectors(), tmp_path / "model.safetensors"
+    weights.write_bytes(b"1")
+    kept.of(call, ["a"], str(tmp_path))
+    assert kept.missing(["a"], str(tmp_path)) == []
+    os.utime(weights, ns=(1, 1))
+    assert kept.missing(["a"], str(tmp_path)) == ["a"]
+
+
+def test_a_name_that_can_be_no_path_is_only_a_name() -> None:
+    assert Vectors().missing(["a"], "x" * 5000) == ["a"]

@@ -1,0 +1,141 @@
+"""Steps, warm-up, learning rate, and how often something is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workbench.checks.case import Case
+from workbench.checks.finding import Finding, Severity
+
+SMALLEST_MOVE = 1e-4
+EVERY: dict[str, tuple[float, Severity]] = {
+    "logging_steps": (0.02, "warning"),
+    "eval_steps": (0.2, "note"),
+    "save_steps": (0.1, "note"),
+}
+UNSEEN = {
+    "logging_steps": "the loss is recorded at the first and the last step only",
+    "eval_steps": "scores are taken only before and after the run",
+    "save_steps": "there is no checkpoint to resume from before the end",
+}
+
+
+def warmup_ends(case: Case) -> Iterator[Finding]:
+    """The warm-up is shorter than the run."""
+    recipe, steps, warmup = case.recipe, case.steps, case.warmup_steps
+    if recipe.scheduler == "constant" or warmup < steps:
+        return
+    peak = recipe.learning_rate * (steps - 1) / warmup
+    yield case.finding(
+        "warmup-too-long",
+        "error" if peak == 0 else "warning",
+        f"The warm-up takes {warmup:,} steps but the run has {steps:,}, so the learning rate reaches at most {peak:.2g} instead of {recipe.learning_rate:g}.",
+        why="The run ends while the rate still rises, and learns far less than its settings say.",
+        evidence={"warmup_steps": warmup, "steps": steps, "highest_rate": peak, "learning_rate": recipe.learning_rate},
+        fixed="set warmup to 0.1 of all steps",
+        warmup=0.1,
+    )
+
+
+def rate_suits_the_model(case: Case) -> Iterator[Finding]:
+    """The learning rate is of the size that is known to work for this kind of model."""
+    recipe = case.recipe
+    if recipe.optimizer != "adamw":
+        return
+    if case.static:
+        low, high, good, kind = 5e-3, 2.0, 0.2, "static embeddings"
+        why = "Measured on a static model: 63 steps gave an accuracy of 0.016 at rates of 2e-05 and 0.002, and of 1.0 at 0.02 and 0.2; at 5 the vectors grew 13 times as long."
+    elif recipe.lora:
+        low, high, good, kind = 1e-5, 1e-2, 2e-4, "a transformer under LoRA"
+        why = "LoRA trains few weights from zero, so it wants about ten times the rate of full training."
+    else:
+        low, high, good, kind = 1e-6, 1e-3, case.model.learning_rate, "a transformer"
+        why = "Too high a rate gives all texts the same vector: measured on a BERT at 0.05, accuracy fell from 1.00 to 0.11 and the loss stayed at that of guessing; far too low a rate changes nothing."
+    rate = recipe.learning_rate
+    if low <= rate <= high:
+        return
+    times = good / rate if rate < low else rate / good
+    result = f"{times:,.0f} times below what {kind} is known to learn with (about {good:g}), so {case.steps:,} steps will change next to nothing"
+    if rate > high:
+        result = f"{times:,.0f} times above what is known to work for {kind} (about {good:g}), so the vectors will most likely fall into one place or grow without end"
+    yield case.finding(
+        "learning-rate-unusual",
+        "warning",
+        f"The learning rate {rate:g} is {result}.",
+        why=why,
+        evidence={
+            "learning_rate": rate,
+            "known_to_work": good,
+            "from": low,
+            "to": high,
+            "kind": kind,
+            "measured_on": f"the modules of {recipe.model}; bounds from our runs",
+        },
+        fixed=f"set learning_rate to {good:g}",
+        learning_rate=good,
+    )
+
+
+def steps_move_the_weights(case: Case) -> Iterator[Finding]:
+    """Plain gradient descent: learning rate, clipping and steps let the weights move at all."""
+    recipe = case.recipe
+    if recipe.optimizer != "sgd" or not recipe.max_grad_norm or case.weights_norm is None:
+        return
+    farthest = recipe.learning_rate * recipe.max_grad_norm * case.steps / case.weights_norm
+    if farthest >= SMALLEST_MOVE:
+        return
+    good = 0.2 if case.static else case.model.learning_rate
+    yield case.finding(
+        "weights-hardly-move",
+        "warning",
+        f"With SGD, clipping at {recipe.max_grad_norm:g} and {case.steps:,} steps the weights can move by at most {farthest:.1e} of their size, so the model will stay what it is.",
+        why="SGD moves by the rate times the clipped gradient, where AdamW moves every weight by about the rate: at the same rate we measured 140 times the change with AdamW.",
+        evidence={
+            "largest_relative_move": farthest,
+            "weights_norm": case.weights_norm,
+            "learning_rate": recipe.learning_rate,
+            "max_grad_norm": recipe.max_grad_norm,
+            "steps": case.steps,
+            "measured_on": f"all weights of {recipe.model}",
+        },
+        fixed=f"take adamw with learning_rate {good:g}",
+        optimizer="adamw",
+        learning_rate=good,
+    )
+
+
+def something_is_seen(case: Case) -> Iterator[Finding]:
+    """Loss, scores and checkpoints come before the end."""
+    for setting, (share, severity) in EVERY.items():
+        amount = getattr(case.recipe, setting)
+        if amount < 1 or case.steps_of(amount) < case.steps or case.steps < 2:
+            continue
+        if setting == "eval_steps" and case.evaluation is None:
+            continue
+        yield case.finding(
+            f"{setting.removesuffix('_steps')}-too-rare",
+            severity,
+            f"{setting} is {amount:g} but the run has {case.steps:,} steps, so {UNSEEN[setting]}.",
+            why="A run that goes wrong is noticed only when it is over, or has to begin again from the start.",
+            evidence={setting: amount, "steps": case.steps},
+            fixed=f"set {setting} to {share:g} of all steps",
+            **{setting: share},
+        )
+
+
+def precision_suits_the_device(case: Case) -> Iterator[Finding]:
+    """On a CPU that the recipe names, half precision is ignored or slow."""
+    recipe = case.recipe
+    if recipe.device != "cpu" or recipe.precision not in ("fp16", "bf16"):
+        return
+    fp16 = recipe.precision == "fp16"
+    result = "is silently ignored on a CPU" if fp16 else "most CPUs only emulate, slower than fp32"
+    yield case.finding(
+        "precision-on-cpu",
+        "note" if fp16 else "warning",
+        f"precision is {recipe.precision}, which {result}.",
+        why="Half precision pays where the hardware has it, as GPUs do; a card that says fp16 for an fp32 run misleads.",
+        evidence={"precision": recipe.precision, "device": recipe.device, "measured_on": "the recipe"},
+        fixed="set precision to auto",
+        precision="auto",
+    )

@@ -1,0 +1,108 @@
+"""Live plotly figures whose 5 MB of JavaScript travel once per kernel instead of once per figure."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets as W
+import pandas  # noqa: F401  plotly looks it up while a figure is made, and must not find it half imported by another thread
+import plotly
+import plotly.graph_objects as go
+import traitlets as t
+
+_BUNDLE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
+# The page keeps the module; every figure of a page asks for the same one.
+_SHIM = """
+const load = async (model) => {
+  const key = "__workbench_plotly_" + model.get("_bundle_version");
+  globalThis[key] ??= (async () => {
+    const ref = model.get("_bundle");
+    const held = typeof ref === "string" ? await model.widget_manager.get_model(ref.slice(10)) : ref;
+    const url = URL.createObjectURL(new Blob([held.get("source")], {type: "text/javascript"}));
+    const module = await import(/* webpackIgnore: true */ url);
+    URL.revokeObjectURL(url);
+    return module.default;
+  })();
+  return globalThis[key];
+};
+export default async () => {
+  let inner;
+  const get = async (model) => inner ??= load(model).then(d => typeof d === "function" ? d() : d);
+  return {
+    async initialize(ctx) { const w = await get(ctx.model); return w.initialize?.(ctx) },
+    async render(ctx) { const w = await get(ctx.model); return w.render(ctx) },
+  };
+};
+"""
+
+
+class _Bundle(anywidget.AnyWidget):
+    _esm = "export default {render() {}}"
+    source = t.Unicode().tag(sync=True)
+
+
+_held: list[_Bundle] = []
+
+
+def _bundle() -> _Bundle:
+    if not _held or _held[0].comm is None:
+        _held[:] = [_Bundle(source=_BUNDLE.read_text(encoding="utf-8"))]
+    return _held[0]
+
+
+@lru_cache(maxsize=1)
+def _live_class() -> type[go.FigureWidget]:
+    """Made on first use: plotly's own class takes one to two seconds to import (it loads nbformat and jsonschema)."""
+
+    class LiveFigure(go.FigureWidget):
+        _esm = _SHIM
+        _bundle = t.Instance(W.Widget).tag(sync=True, **W.widget_serialization)
+        _bundle_version = t.Unicode(plotly.__version__).tag(sync=True)
+
+        @t.default("_bundle")
+        def _default_bundle(self) -> _Bundle:
+            return _bundle()
+
+    return LiveFigure
+
+
+def live(figure: go.Figure) -> go.FigureWidget:
+    """A live copy of a figure, with a transparent ground, so that it follows the page's theme."""
+    figure.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
+    shown = _live_class()(figure)
+    shown._config = {**shown._config, "responsive": True, "displaylogo": False}
+    return shown
+
+
+def redraw(shown: go.FigureWidget, figure: go.Figure) -> None:
+    """Put another figure's content in the place of a live one's; the widget stays the same."""
+    figure.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
+    with shown.batch_update():
+        shown.data = ()
+        shown.layout = figure.layout
+        shown.add_traces(figure.data)
+
+
+def refill(shown: go.FigureWidget, figure: go.Figure) -> None:
+    """Give a live figure the points of another one; where their traces are alike only x and y travel."""
+    if _words(shown) != _words(figure):
+        redraw(shown, figure)
+        return
+    with shown.batch_update():
+        for old, new in zip(shown.data, figure.data, strict=True):
+            if old.x != new.x or old.y != new.y:
+                old.x, old.y = new.x, new.y
+
+
+def _words(figure: go.Figure) -> list[str | None]:
+    return [trace.name for trace in figure.data] + [note.text for note in figure.layout.annotations]
+
+
+def forget(shown: Any) -> None:
+    """Close a live figure; the page frees its WebGL contexts."""
+    with contextlib.suppress(Exception):
+        shown.close()

@@ -1,0 +1,192 @@
+"""What every panel has: strict keywords, a message line, the line of code, work off the main thread, a static picture."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from html import escape
+from typing import Any, Literal
+
+import ipywidgets as W
+import traitlets as t
+
+from workbench.errors import WorkbenchError, did_you_mean
+from workbench.widgets.latest import Latest
+
+log = logging.getLogger(__name__)
+Kind = Literal["", "busy", "good", "error"]
+_MARKS = {"": "", "busy": "↻ ", "good": "✓ ", "error": "⚠ "}
+
+STYLE = """<style>
+.wb-panel {padding: 4px 2px; color: var(--jp-ui-font-color1, #222)}
+.wb-panel .wb-message {min-height: 1.5em; line-height: 1.5em}
+.wb-panel .wb-error {color: var(--jp-error-color0, #b00020)}
+.wb-panel .wb-code {font: 12px/1.5 var(--jp-code-font-family, monospace); white-space: pre-wrap; overflow-wrap: anywhere;
+  background: var(--jp-layout-color2, #eee); padding: 2px 8px; border-radius: 2px}
+.wb-panel .wb-soft {color: var(--jp-ui-font-color2, #595959)}
+.wb-panel .wb-gone {color: var(--jp-ui-font-color2, #595959); opacity: .75; text-decoration: line-through dotted}
+.wb-panel .wb-scroll {overflow: auto}
+.wb-panel table.wb-table {border-collapse: collapse; font-size: 13px; line-height: 1.4; width: 100%}
+.wb-panel table.wb-table th, .wb-panel table.wb-table td {text-align: left; vertical-align: top; padding: 3px 8px;
+  border-bottom: 1px solid var(--jp-border-color2, #ddd); overflow-wrap: anywhere}
+.wb-panel table.wb-table td.wb-number {text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums}
+.wb-panel table.wb-table caption {text-align: left; padding: 2px 8px; color: var(--jp-ui-font-color2, #595959)}
+.wb-panel .widget-html, .wb-panel .widget-html-content {height: auto; line-height: 1.4; overflow-wrap: anywhere}
+.wb-panel .jupyter-button {width: auto}
+.wb-panel :is(button, input, select, textarea, a, summary, [tabindex]):focus-visible {
+  outline: 2px solid var(--jp-brand-color1, #0072B2) !important; outline-offset: 1px}
+.wb-panel .js-plotly-plot .main-svg {background: transparent !important}
+.wb-panel .js-plotly-plot :is(.cartesianlayer, .infolayer) text {fill: var(--jp-ui-font-color1, #222) !important}
+.wb-panel .js-plotly-plot .gridlayer path {stroke: var(--jp-border-color2, #ddd) !important}
+.wb-panel .js-plotly-plot .legend .bg {fill: transparent !important}
+</style>"""
+
+
+class Panel(W.VBox):
+    """Base of all panels.
+
+    A subclass builds its widgets in `__init__` and ends with `self._show(...)`; it overrides `_code` and `static`.
+
+    Attributes:
+        message: the sentence in the message line, plain text.
+        code: the line of Python that does what was clicked.
+    """
+
+    message = t.Unicode("", read_only=True)
+    code = t.Unicode("", read_only=True)
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
+        """Refuse misspelt keywords, which ipywidgets would take silently."""
+        known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        for name in keywords:
+            if name not in known:
+                raise TypeError(
+                    f"{cls.__name__}: expected {', '.join(known)}, got the keyword {name!r}{did_you_mean(name, known)}"
+                )
+        return super().__new__(cls)
+
+    def __init__(self) -> None:
+        self._line = W.HTML(_message("", ""))
+        self._shown_code = W.HTML()
+        self._lock = threading.RLock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._jobs: set[Future[Any]] = set()
+        self._id = f"wb-{uuid.uuid4().hex[:12]}"
+        self._handle: Any = None
+        self._picture = Latest(self._renew, 2.0)
+        super().__init__()
+        self.add_class("wb-panel")
+
+    def _show(self, *parts: W.Widget) -> None:
+        """Lay the parts out above the line of code and the message line."""
+        style = W.HTML(
+            f"{STYLE}<style>.{self._id} {{display: none}}</style>",
+            layout={"display": "flex", "height": "0", "margin": "0"},
+        )
+        self.children = (style, *parts, self._line, self._shown_code)
+        self._changed()
+
+    # for subclasses to override
+
+    def _code(self) -> str:
+        """The line of Python that does what was clicked."""
+        raise NotImplementedError
+
+    def static(self) -> str:
+        """HTML without scripts that stands for the panel where there is no kernel. All texts are escaped."""
+        raise NotImplementedError
+
+    # the message line
+
+    def say(self, text: str, kind: Kind = "") -> None:
+        """Show a sentence in the message line, as plain text."""
+        self._line.value = _message(text, kind)
+        self.set_trait("message", text)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Failures end in the message line, and unforeseen ones in the log too."""
+        try:
+            yield
+        except WorkbenchError as error:
+            self.say(str(error), "error")
+        except Exception as error:
+            log.exception("%s failed", type(self).__name__)
+            self.say(f"{type(error).__name__}: {error}. This should not happen; the log has the details", "error")
+
+    def _changed(self) -> None:
+        """The state changed: renew the line of code and the static picture."""
+        self.set_trait("code", self._code())
+        self._shown_code.value = f"<div class='wb-code' title='The same in Python'>{escape(self.code)}</div>"
+        if self._handle is not None:
+            self._picture()
+
+    # work off the main thread
+
+    def _later(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Do something that takes time on the panel's own thread, one thing after another."""
+
+        def work() -> None:
+            with self._guarded():
+                function(*arguments)
+
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
+            job = self._pool.submit(work)
+            self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until all work that was asked for is done; for scripts and tests."""
+        while jobs := set(self._jobs):
+            if wait(jobs, timeout_s).not_done:
+                raise TimeoutError(f"expected {type(self).__name__} to be done in {timeout_s} s; it still works")
+
+    def close(self) -> None:
+        """Close the panel and all its widgets; work that has not begun is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        for child in self.children:
+            child.close()
+        super().close()
+
+    # showing
+
+    def _ipython_display_(self) -> None:
+        """The live panel, and beside it a static picture that the live one hides: it is seen where no kernel is."""
+        from IPython.display import HTML, display
+
+        live = {
+            "text/plain": repr(self),
+            "text/html": "",
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self._model_id,
+            },
+        }
+        display(live, raw=True)
+        self._handle = display(HTML(self._still()), display_id=self._id)
+
+    def _still(self) -> str:
+        return f"<div class='{self._id}'>{self.static()}</div>"
+
+    def _renew(self) -> None:
+        from IPython.display import HTML
+
+        with self._guarded():
+            self._handle.update(HTML(self._still()))
+
+    def __repr__(self) -> str:
+        return self.code
+
+
+def _message(text: str, kind: Kind) -> str:
+    role = "alert" if kind == "error" else "status"
+    return f"<div class='wb-message {'wb-error' if kind == 'error' else ''}' role='{role}'>{_MARKS[kind]}{escape(text)}</div>"

@@ -1,0 +1,138 @@
+"""A live figure of points that knows the row behind each: what was lassoed, clicked or hovered comes as row numbers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as W
+import numpy as np
+import plotly.graph_objects as go
+
+from workbench.widgets.figure import forget, live, redraw
+
+ANSWER_S = 5.0
+# Plotly tells Python what the mouse does through one synchronised value, in which a selection that waits to be sent is
+# lost when the mouse moves on, and then restyles trace by trace. As messages nothing is lost, and all traces come at once.
+_MESSAGES = """
+const told = (model) => {
+  const key = "_js2py_pointsCallback";
+  let timer;
+  const tell = (value) => {
+    const points = {};
+    value.points.trace_indexes.forEach((trace, n) => (points[trace] ??= []).push(value.points.point_indexes[n]));
+    model.send({workbench: value.event_type, points});
+  };
+  const set = (name, value) => {
+    if (name !== key || !value) return model.set(name, value);
+    clearTimeout(timer);
+    if (value.event_type === "plotly_hover") timer = setTimeout(() => tell(value), 80);
+    else if (value.event_type !== "plotly_unhover") tell(value);
+  };
+  const bound = (held, name) => typeof held[name] === "function" ? held[name].bind(held) : held[name];
+  return new Proxy(model, {get: (held, name) => name === "set" ? set : bound(held, name)});
+};
+export default async () => {
+  const inner = await plain();
+  return {
+    initialize: (ctx) => inner.initialize({...ctx, model: told(ctx.model)}),
+    render: (ctx) => inner.render(ctx),
+  };
+};
+"""
+
+
+class Points:
+    """One live figure in a box of fixed height. It is made when the first picture comes.
+
+    Args:
+        box: where the figure is put.
+        selected: called with the row numbers in a lasso or box, ascending; with none after a double click.
+        clicked: called with the row number of a clicked point.
+        hovered: called with the row number under the mouse, where the figure has no texts of its own.
+    """
+
+    def __init__(
+        self,
+        box: W.Box,
+        *,
+        selected: Callable[[tuple[int, ...]], None],
+        clicked: Callable[[int], None],
+        hovered: Callable[[int], None] | None = None,
+    ) -> None:
+        self._box, self._selected, self._clicked, self._hovered = box, selected, clicked, hovered
+        self._lock = threading.RLock()
+        self._outlined: tuple[int, ...] = ()  # rows within the outline that the page shows
+        self._expected: tuple[int, ...] = ()  # rows that stay marked when the page says that its outline is gone
+        self._until = 0.0
+        self.figure: go.FigureWidget | None = None
+
+    def draw(self, figure: go.Figure) -> None:
+        """Show a figure whose traces have row numbers in `customdata`."""
+        with self._lock:
+            self._outlined = ()
+            if self.figure is not None:
+                redraw(self.figure, figure)
+                return
+            self.figure = live(figure)
+            self.figure._esm = self.figure._esm.replace("export default", "const plain =") + _MESSAGES
+            self.figure.on_msg(self._on_message)
+            self._box.children = (self.figure,)
+
+    def mark(self, rows: tuple[int, ...]) -> None:
+        """Show these rows as selected and all others pale; no rows: nothing is selected."""
+        with self._lock:
+            if self.figure is None:
+                return
+            wanted = np.asarray(rows, dtype=np.int64)
+            with self.figure.batch_update():
+                for trace in self.figure.data:
+                    # a list, since typed arrays do not count as a selection in the page
+                    places = np.flatnonzero(np.isin(trace.customdata, wanted)).tolist() if rows else None
+                    trace.selectedpoints = places
+            if self._outlined and rows != self._outlined:
+                # the page keeps its outline to itself and would select by it again; it answers that nothing is selected
+                self.figure._send_relayout_msg({"selections": []})
+                self._outlined, self._expected, self._until = (), rows, time.monotonic() + ANSWER_S
+
+    def close(self) -> None:
+        """Forget the figure; the page frees what it held."""
+        with self._lock:
+            if self.figure is not None:
+                forget(self.figure)
+                self.figure = None
+                self._box.children = ()
+
+    def _on_message(self, _: Any, content: Any, __: Any) -> None:
+        event = content.get("workbench") if isinstance(content, dict) else None
+        if event is None or self.figure is None:
+            return
+        rows = self._rows(content["points"])
+        if event in ("plotly_selected", "plotly_deselect"):
+            self._on_selection(rows)
+        elif rows and event == "plotly_click":
+            self._clicked(rows[0])
+        elif rows and event == "plotly_hover" and self._hovered is not None and self.figure.data[0].text is None:
+            self._hovered(rows[0])
+
+    def _rows(self, points: dict[str, list[int]]) -> tuple[int, ...]:
+        """Row numbers of points that are given by trace and place in the trace."""
+        assert self.figure is not None
+        with self._lock:
+            traces = self.figure.data
+            found = [
+                np.asarray(traces[int(n)].customdata)[places] for n, places in points.items() if int(n) < len(traces)
+            ]
+        return tuple(int(row) for row in np.unique(np.concatenate(found))) if found else ()
+
+    def _on_selection(self, rows: tuple[int, ...]) -> None:
+        with self._lock:
+            if not rows and time.monotonic() < self._until:
+                self._until = 0.0
+                self.mark(self._expected)  # the page has just unmarked them
+                return
+            self._outlined = rows
+            self.mark(rows)
+        self._selected(rows)

@@ -1,0 +1,327 @@
+"""Start, watch, stop and resume a run; compare past runs."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as W
+import traitlets as t
+
+from workbench.errors import RecipeError, RunError
+from workbench.plots.curves import Course, course, curves_figure
+from workbench.plots.svg import svg
+from workbench.recipe import Recipe
+from workbench.spaces.engine import engine
+from workbench.training import launch, records
+from workbench.training.comparison import compare_runs
+from workbench.training.run import Run, attach
+from workbench.widgets.download import Download
+from workbench.widgets.figure import live, refill
+from workbench.widgets.panel import Panel
+
+POLL_S = 0.5
+GOES_ON = ("starting", "running")
+LOG_LINES = 60
+
+
+class RunPanel(Panel):
+    """Start a fine-tune and watch it; or watch one that was started anywhere else.
+
+    Args:
+        recipe: what to run when Start is clicked; a run is enough to watch it.
+        run: a run, or its folder, to watch.
+        runs: folder where runs are kept and listed from.
+
+    Attributes:
+        recipe: what Start starts.
+        run: the run that is watched; None before there is one.
+        state: its state as last seen: starting, running, finished, stopped, failed or died; empty before there is a run.
+
+    Raises:
+        RunError: `run` is no run.
+        RecipeError: `recipe` is no recipe.
+    """
+
+    recipe = t.Instance(Recipe, allow_none=True)
+    run = t.Instance(Run, allow_none=True)
+    state = t.Unicode("", read_only=True)
+
+    def __init__(
+        self, recipe: Recipe | None = None, run: Run | str | Path | None = None, *, runs: str | Path = "runs"
+    ) -> None:
+        super().__init__()
+        if recipe is not None and not isinstance(recipe, Recipe):
+            raise RecipeError(f"expected a Recipe, got {type(recipe).__name__}; make one with wb.Recipe(...)")
+        self._runs = Path(runs)
+        self._watching = 0
+        self._looked = threading.Event()
+        self._figure: Any = None
+        self._courses: dict[str, Course] = {}
+        self._build()
+        self.recipe = recipe
+        self.run = attach(run) if isinstance(run, str | Path) else run
+        self._list()
+        self._show(self._buttons, self._progress, self._curves, self._more)
+
+    def _build(self) -> None:
+        self._start = W.Button(
+            description="Start", button_style="primary", tooltip="Start the fine-tune in a process of its own"
+        )
+        self._stop = W.Button(description="Stop", tooltip="End after this step and keep the model as it is then")
+        self._resume = W.Button(description="Resume", tooltip="Go on from the last checkpoint")
+        self._zip = Download("Download model, card and recipe", self._export, self._say_error, hint="One zip file")
+        for button, action in ((self._start, self.start), (self._stop, self.stop), (self._resume, self.resume)):
+            button.on_click(lambda _, action=action: self._later(action))
+        self._buttons = W.HBox(
+            [self._start, self._stop, self._resume, self._zip], layout=W.Layout(flex_flow="row wrap")
+        )
+        self._bar = W.IntProgress(description="Steps", layout=W.Layout(width="40%", min_width="240px"))
+        self._state = W.HTML(layout=W.Layout(flex="1 1 260px"))
+        self._progress = W.HBox([self._bar, self._state], layout=W.Layout(flex_flow="row wrap"))
+        waiting = W.HTML(
+            "<div class='wb-soft'>The curves of the run appear here: loss, score, learning rate, gradient norm, tokens a second.</div>"
+        )
+        self._curves = W.VBox([waiting], layout=W.Layout(min_height="470px", width="100%"))
+        self._log, self._card, self._asked = W.HTML(), W.HTML(), W.HTML()
+        self._past = W.SelectMultiple(
+            description="Runs, newest first",
+            rows=6,
+            style={"description_width": "initial"},
+            layout=W.Layout(width="98%"),
+        )
+        open_one = W.Button(description="Watch this run", tooltip="Show the chosen run above")
+        over = W.Button(
+            description="Compare chosen runs",
+            tooltip="Curves over one another, settings that differ, scores side by side",
+        )
+        fresh = W.Button(description="Look again", tooltip="Read the list of runs again")
+        open_one.on_click(lambda _: self._later(self._open))
+        over.on_click(lambda _: self._later(self.compare, None))
+        fresh.on_click(lambda _: self._later(self._list))
+        self._compared = W.HTML()
+        past = W.VBox(
+            [self._past, W.HBox([open_one, over, fresh], layout=W.Layout(flex_flow="row wrap")), self._compared]
+        )
+        scroll = W.Layout(max_height="360px", overflow="auto", display="block")
+        boxes = [past, *(W.Box([part], layout=scroll) for part in (self._card, self._log, self._asked))]
+        self._more = W.Accordion(boxes, titles=("Past runs", "Model card", "Log", "Recipe"))
+
+    # what can be done
+
+    def start(self) -> None:
+        """Start the recipe; the panel then watches the new run."""
+        if self.recipe is None:
+            raise RunError("expected a recipe to start, but there is none; set panel.recipe = wb.Recipe(...)")
+        if self.run is not None and self.run.state in GOES_ON:
+            raise RunError(f"{self.run.folder.name} is still going on; stop it before you start another here")
+        self.say("Checking recipe, data and model …", "busy")
+        engine().close()  # frees its memory for the run
+        self.run = launch.train(self.recipe, runs=self._runs)
+
+    def stop(self) -> None:
+        """Ask the run to end after its current step."""
+        if self.run is not None:
+            self.run.stop()
+            self.say("Stopping after this step; the model is kept …", "busy")
+
+    def resume(self) -> None:
+        """Go on from the last checkpoint."""
+        if self.run is not None:
+            self.run.resume()
+            self._watch()
+
+    def compare(self, runs: list[Run] | None) -> None:
+        """Lay the curves of several runs over one another and show what differs; None takes those chosen in the list."""
+        chosen = runs if runs is not None else [Run(self._runs / name) for name in self._past.value]
+        self._compared.value = f"<div class='wb-scroll'>{compare_runs(chosen)._repr_html_()}</div>"
+        self._draw({run.folder.name: course(run.events()) for run in chosen})
+        self.say(f"The curves above are those of {len(chosen)} runs", "good")
+
+    # following a run
+
+    @t.validate("run")
+    def _check_run(self, proposal: Any) -> Any:
+        if proposal["value"] is not None and not proposal["value"].files.recipe.is_file():
+            attach(proposal["value"].folder)  # raises and says what is missing
+        return proposal["value"]
+
+    @t.observe("run")
+    def _run_set(self, _: Any) -> None:
+        self._watch()
+
+    @t.observe("recipe")
+    def _recipe_set(self, _: Any) -> None:
+        self._buttons_follow()
+        if self._shown_code.comm is not None and self.children:
+            self._changed()
+
+    def _watch(self) -> None:
+        """Follow the run on a thread until it has ended."""
+        self._watching += 1
+        self._looked.clear()
+        if self.run is not None:
+            threading.Thread(target=self._follow, args=(self.run, self._watching), daemon=True).start()
+        self._buttons_follow()
+
+    def _follow(self, run: Run, turn: int) -> None:
+        events: list[dict[str, Any]] = []
+        place = 0
+        with self._guarded():
+            while turn == self._watching:
+                state = run.state
+                new, after = records.read_events(run.files.events, place)
+                events = [*events, *new] if after >= place else new
+                place = after
+                if new or self._figure is None:
+                    self._draw({run.folder.name: course(events)})
+                self._tell(run, state)
+                if state not in GOES_ON:
+                    self._end(run, state)
+                    break
+                self._looked.set()
+                time.sleep(POLL_S)
+        if turn == self._watching:
+            self._looked.set()
+
+    def _tell(self, run: Run, state: str) -> None:
+        status = run.status
+        self._bar.max, self._bar.value = max(status.total_steps or 1, 1), status.step
+        left = f"{_span(status.left_s)} left" if status.left_s is not None and state == "running" else ""
+        steps = f"step {status.step:,} of {status.total_steps:,}" if status.total_steps else ""
+        parts = (
+            state,
+            status.phase if state == "running" else "",
+            steps,
+            f"epoch {status.epoch:.2f}",
+            left,
+            status.device,
+        )
+        self._state.value = f"<b>{escape(run.folder.name)}</b><br>{escape(', '.join(filter(None, parts)))}"
+        self._log.value = _pre(run.log(LOG_LINES) or "nothing printed yet")
+        if state in GOES_ON:
+            self.say(f"{status.phase} …", "busy")
+            self.set_trait("state", state)
+        self._buttons_follow(state)
+
+    def _end(self, run: Run, state: str) -> None:
+        self._asked.value = _pre(run.recipe.to_yaml())
+        self._card.value = _pre(run.card if run.files.model.is_dir() else "There is no card: the run left no model.")
+        if state == "died":
+            self.say(
+                "The process of the run is gone (killed, or the machine went down); Resume goes on from the last checkpoint",
+                "error",
+            )
+        elif state == "failed":
+            self.say(f"{run.status.reason}; the log below has more", "error")
+        else:
+            reason = f" ({run.status.reason})" if run.status.reason else ""
+            self.say(f"{state}{reason}: {outcome(run)}", "good")
+        self._list()
+        self.set_trait("state", state)
+        self._changed()
+
+    def _draw(self, courses: dict[str, Course]) -> None:
+        figure = curves_figure(courses)
+        self._courses = courses
+        if self._figure is None:
+            self._figure = live(figure)
+            self._curves.children = (self._figure,)
+        else:
+            refill(self._figure, figure)
+
+    # parts
+
+    def _list(self) -> None:
+        table = launch.runs(self._runs) if self._runs.is_dir() else None
+        names = [] if table is None else [str(name) for name in table["run"]]
+        lines = (
+            []
+            if table is None
+            else [f"{row['run']}   {row['state']}   {row['loss']}   {_rise(row)}" for row in table.to_dict("records")]
+        )
+        chosen = tuple(name for name in self._past.value if name in names)
+        self._past.options = list(zip(lines, names, strict=True))
+        self._past.value = chosen
+
+    def _open(self) -> None:
+        if len(self._past.value) != 1:
+            raise RunError(f"expected one chosen run, got {len(self._past.value)}; choose one in the list")
+        self.run = attach(self._runs / self._past.value[0])
+
+    def _buttons_follow(self, state: str | None = None) -> None:
+        state = state or (None if self.run is None else self.run.state)
+        self._start.disabled = self.recipe is None or state in GOES_ON
+        self._stop.disabled = state not in GOES_ON
+        self._resume.disabled = state not in ("stopped", "failed", "died")
+        self._zip.disabled = self.run is None or not self.run.files.model.is_dir()
+
+    def _export(self) -> Path:
+        assert self.run is not None
+        self.say("Packing model, card and recipe …", "busy")
+        path = self.run.export(Path(tempfile.mkdtemp()) / f"{self.run.folder.name}.zip")
+        self.say(f"{path.name}: {path.stat().st_size / 2**20:,.0f} MB go to your browser's downloads", "good")
+        return path
+
+    def _say_error(self, error: Exception) -> None:
+        self.say(str(error), "error")
+
+    def _code(self) -> str:
+        if self.run is not None:
+            return f"wb.attach({str(self.run.folder)!r})"
+        return "wb.runs()" if self.recipe is None else f"wb.train({self.recipe.code})"
+
+    def static(self) -> str:
+        """State, outcome and curves of the run."""
+        if self.run is None:
+            return "<p>No run yet.</p>"
+        curves = svg(curves_figure(self._courses), width=900) if self._courses else ""
+        return f"<p>{escape(repr(self.run))}<br>{escape(self.message)}</p>{curves}{self._compared.value}"
+
+    def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until all that was asked for is done and the run is shown; the run itself may go on."""
+        super().settle(timeout_s)
+        if self.run is not None:
+            self._looked.wait(timeout_s)
+
+    def close(self) -> None:
+        """Close the panel; the run goes on."""
+        self._watching += 1
+        super().close()
+
+
+def outcome(run: Run) -> str:
+    """What a run has changed, in one line, with what it was measured on."""
+    scores = run.scores
+    if not scores:
+        return "no rows were kept for evaluation, so nothing is known of what it has learnt"
+    name = scores["after"]["primary"]
+    before, after, delta = (
+        scores["before"]["scores"][name],
+        scores["after"]["scores"][name],
+        scores["change"]["delta"][name],
+    )
+    if before["value"] is None or after["value"] is None:
+        return f"{name} is undefined: {before['why'] or after['why']}"
+    spread = f" [{delta['low']:+.3f}, {delta['high']:+.3f}]" if delta["low"] is not None else ""
+    noise = ", within noise" if delta["low"] is not None and delta["low"] <= 0 <= delta["high"] else ""
+    return f"{name} {before['value']:.3f} → {after['value']:.3f}, difference {delta['mid']:+.3f}{spread}{noise}, on {after['n']:,} held-out units of {scores['data']}"
+
+
+def _rise(row: dict[str, Any]) -> str:
+    if row.get("before") is None or row.get("after") is None:
+        return ""
+    return f"{row['score']} {row['before']:.3f} → {row['after']:.3f}"
+
+
+def _pre(text: str) -> str:
+    return f"<pre style='white-space: pre-wrap; overflow-wrap: anywhere'>{escape(text)}</pre>"
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

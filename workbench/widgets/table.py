@@ -1,0 +1,32 @@
+"""A table as escaped HTML in the style of the panels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
+    """HTML of a table; every cell is escaped, numbers stand on the right.
+
+    Args:
+        head: names of the columns.
+        rows: cells; an int is shown with thousands separators, a float with 3 decimals, a list as one line an item.
+        caption: a sentence above the table.
+    """
+    top = f"<caption>{escape(caption)}</caption>" if caption else ""
+    names = "".join(f"<th scope='col'>{escape(name)}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
+    return f"<table class='wb-table'>{top}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def cut(text: str, length: int = 300) -> str:
+    """A text for a cell, not longer than `length` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _cell(cell: object) -> str:
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        return f"<td class='wb-number'>{f'{cell:,}' if isinstance(cell, int) else f'{cell:.3f}'}</td>"
+    lines = cell if isinstance(cell, list | tuple) else [cell]
+    return f"<td>{'<br>'.join(escape(str(line)) for line in lines)}</td>"
