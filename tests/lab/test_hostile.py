@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from tests.lab.hostile import STRINGS, names, ran, traces
 from tests.lab.page import Lab
 from tests.lab.server import Server
 from tests.runs import maker, outcome, scored, step
+from workbench.plots import report, theme
+from workbench.plots.report import Section, Table
 from workbench.recipe import DEFAULT_MODEL, DataSpec, Loss
 
 pytestmark = pytest.mark.browser
@@ -51,7 +55,7 @@ CASES = {
         "panel = wb.DataPreview(wb.load(SPEC), model=MODEL, rows_per_page=100)", seen=STRINGS
     ),
     "CheckPanel": Case(f"panel = wb.CheckPanel({RECIPE})", "panel._check.click()"),
-    "RunPanel": Case("panel = wb.RunPanel(run=RUNS / RUN, runs=RUNS)", seen=(RUN, STRINGS[0], STRINGS[1])),
+    "RunPanel": Case("panel = wb.RunPanel(run=RUNS / RUN, runs=RUNS)", seen=(RUN, *STRINGS)),
     "EmbeddingMap": Case(
         "panel = wb.EmbeddingMap(wb.load(SPEC), MODEL, colour=COLUMNS[2])",
         "panel.draw(); panel.settle(120); panel.selection = tuple(range(12)); panel._show_nearest(3)",
@@ -87,6 +91,8 @@ def hostile(server: Server, context: Any, tiny_bert: Path) -> Iterator[Lab]:
         scores=outcome(0.5, 0.7),
         log="\n".join(STRINGS),
     )
+    run.files.model.mkdir()
+    (run.files.model / "README.md").write_text("\n\n".join(STRINGS), encoding="utf-8")
     status = json.loads(run.files.status.read_text())
     run.files.status.write_text(json.dumps({**status, "reason": STRINGS[1], "phase": STRINGS[0], "device": STRINGS[2]}))
     known = (
@@ -124,3 +130,38 @@ def test_hostile_strings_are_shown_as_text_and_do_nothing(hostile: Lab, name: st
     assert [text for text in case.seen if bare(text) not in shown] == []
     assert traces(hostile.page) == []
     assert not ran(hostile.page)
+
+
+def shown_alone(context: Any, file: Path) -> Any:
+    """A page with nothing but an HTML file, and no network."""
+    page = context.new_page()
+    page.route("http*://**", lambda route: route.abort())
+    page.goto(file.as_uri())
+    return page
+
+
+def test_the_notebook_as_html_runs_none_of_them(hostile: Lab, context: Any, tmp_path: Path) -> None:
+    (tmp_path / "hostile.ipynb").write_text(hostile.save().path.read_text(encoding="utf-8"), encoding="utf-8")
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(tmp_path / "hostile.ipynb")]
+    subprocess.run(command, check=True, capture_output=True)
+    page = shown_alone(context, tmp_path / "hostile.html")
+    assert "__pwned" in page.locator("body").inner_text()
+    assert traces(page) == []
+    assert not ran(page)
+    page.close()
+
+
+def test_the_report_shows_them_as_text(context: Any, tmp_path: Path) -> None:
+    figure = theme.figure(STRINGS[1]).add_scatter(
+        x=[theme.text(text) for text in STRINGS[:9]], y=list(range(9)), name=theme.text(STRINGS[2])
+    )
+    table = Table(STRINGS[:2], [[text, text] for text in STRINGS], caption=STRINGS[0])
+    section = Section(STRINGS[0], STRINGS[1], tables=[table], figures=[figure], code=STRINGS[35])
+    (tmp_path / "report.html").write_text(report.page(STRINGS[0], STRINGS[36], [section]), encoding="utf-8")
+    page = shown_alone(context, tmp_path / "report.html")
+    page.wait_for_selector(".js-plotly-plot .xtick")
+    shown = "".join(page.locator("body").inner_text().split())
+    assert [text for text in STRINGS if bare(text) not in shown] == []
+    assert traces(page, "header, nav, table, pre, section > p, .main-svg") == []
+    assert not ran(page)
+    page.close()

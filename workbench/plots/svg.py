@@ -232,7 +232,7 @@ def _plot(layout: Any, marks: list[Mark], axes: dict[str, Axis], frame: Frame) -
             parts.append(svg_marks.scatter(mark, titled=points <= svg_marks.TITLED))
     parts.append(svg_notes.draw_shapes(layout, axes, frame, below=False))
     parts.append(svg_notes.draw_annotations(layout, axes, frame))
-    if not any(mark.x.found and mark.y.found for mark in marks) and not layout.annotations:
+    if all(mark.blank for mark in marks) and not layout.annotations:
         middle = ((frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2)
         parts.append(words(*middle, ["There is nothing to draw."], anchor="middle"))
     return "".join(parts)

@@ -146,7 +146,7 @@ def scale_ends(mark: Mark) -> tuple[float, float]:
 def has_scale(mark: Mark) -> bool:
     """Whether a scale of colours belongs beside the plot."""
     if mark.kind == "heatmap":
-        return mark.trace.showscale is not False
+        return mark.trace.showscale is not False and not mark.blank
     return bool(mark.kind == "scatter" and mark.marker.showscale)
 
 

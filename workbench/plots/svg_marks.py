@@ -80,6 +80,13 @@ class Mark:
         padded = [np.pad(row, (0, widest - len(row)), constant_values=np.nan) for row in held]
         return np.array(padded).reshape(-1, widest) if widest else np.empty((0, 0))
 
+    @property
+    def blank(self) -> bool:
+        """Whether it has nothing to draw."""
+        if self.kind == "heatmap":
+            return not np.isfinite(self.cells).any()
+        return not (np.isfinite(self.xs) & np.isfinite(self.ys)).any()
+
     @cached_property
     def mode(self) -> str:
         """Which parts of a scatter trace are drawn."""

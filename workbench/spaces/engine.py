@@ -187,9 +187,9 @@ def vectors(texts: Sequence[str], model: str | Path) -> np.ndarray:
     from workbench.catalog import models
 
     folder = models.files(model)
-    model = _loaded(str(folder), _stamp(str(folder)))
+    loaded = _loaded(str(folder), _stamp(str(folder)))
     with _threads_for(len(texts)):
-        encoded: np.ndarray = model.encode(list(texts), show_progress_bar=False)
+        encoded: np.ndarray = loaded.encode(list(texts), show_progress_bar=False)
     return encoded
 
 

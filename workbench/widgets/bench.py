@@ -69,7 +69,8 @@ class Bench(Panel):
         self._panels: dict[str, Any] = {}
         self._spreading = False
         self._checked: Recipe | None = None
-        self.recipe = recipe or self._first_recipe()
+        self.recipe = recipe or self._first_recipe(data if isinstance(data, str | Path) else self._examples)
+        self._spec = self.recipe.data
         self.run = attach(run) if isinstance(run, str | Path) else run
         self._tabs = W.Tab([W.Box(layout=W.Layout(width="100%")) for _ in TABS], titles=TABS)
         self.panel("Data")
@@ -140,7 +141,7 @@ class Bench(Panel):
             elif tab == "Check":
                 self.recipe = value
             elif tab == "Data":
-                self._examples = value
+                self._examples, self._spec = value, value.spec
                 loss = self.recipe.loss
                 if loss_choices.refusal(loss, loss_choices.table_of(value)):
                     loss = _first_loss(value)
@@ -160,8 +161,8 @@ class Bench(Panel):
             return
         recipe = change["new"]
         with self._quietly(), self._guarded():
-            if self._examples.spec != recipe.data:
-                self._examples = load(recipe.data)
+            if self._spec != recipe.data:
+                self._examples, self._spec = load(recipe.data), recipe.data
             shown = {
                 "Data": {"data": self._examples, "model": recipe.model},
                 "Model": {
@@ -218,11 +219,11 @@ class Bench(Panel):
 
     # parts
 
-    def _first_recipe(self) -> Recipe:
+    def _first_recipe(self, data: Any) -> Recipe:
         if not len(self._examples):
             raise DataError(f"expected rows in {self._examples.name}, got none; look at the rows that were left out")
         loss = _first_loss(self._examples)
-        return Recipe(model=DEFAULT_MODEL, loss=loss, data=self._examples, **_sampler(loss))
+        return Recipe(model=DEFAULT_MODEL, loss=loss, data=data, **_sampler(loss))
 
     def _set(self, tab: str, **values: Any) -> None:
         for name, value in values.items():

@@ -38,6 +38,8 @@ STYLE = """<style>
 .wb-panel table.wb-table caption {text-align: left; padding: 2px 8px; color: var(--jp-ui-font-color2, #595959)}
 .wb-panel .widget-html, .wb-panel .widget-html-content {height: auto; line-height: 1.4; overflow-wrap: anywhere}
 .wb-panel .jupyter-button {width: auto}
+.wb-panel .widget-tab > .lm-TabBar .lm-TabBar-tab {flex: 0 1 auto; min-width: 0; padding: 0 10px}
+.wb-panel .widget-tab > .lm-TabBar .lm-TabBar-tabLabel {overflow: visible}
 .wb-panel :is(button, input, select, textarea, a, summary, [tabindex]):focus-visible {
   outline: 2px solid var(--jp-brand-color1, #0072B2) !important; outline-offset: 1px}
 .wb-panel .js-plotly-plot .main-svg {background: transparent !important}

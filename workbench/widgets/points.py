@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from workbench.widgets.figure import forget, live, redraw
 
-ANSWER_S = 5.0
+ANSWER_S = 30.0
 # Plotly tells Python what the mouse does through one synchronised value, in which a selection that waits to be sent is
 # lost when the mouse moves on, and then restyles trace by trace. As messages nothing is lost, and all traces come at once.
 _MESSAGES = """
@@ -64,15 +64,14 @@ class Points:
     ) -> None:
         self._box, self._selected, self._clicked, self._hovered = box, selected, clicked, hovered
         self._lock = threading.RLock()
-        self._outlined: tuple[int, ...] = ()  # rows within the outline that the page shows
-        self._expected: tuple[int, ...] = ()  # rows that stay marked when the page says that its outline is gone
-        self._until = 0.0
+        self._marked: tuple[int, ...] = ()
+        self._until = 0.0  # until then the page owes an answer
         self.figure: go.FigureWidget | None = None
 
     def draw(self, figure: go.Figure) -> None:
         """Show a figure whose traces have row numbers in `customdata`."""
         with self._lock:
-            self._outlined = ()
+            self._until = 0.0
             if self.figure is not None:
                 redraw(self.figure, figure)
                 return
@@ -84,18 +83,21 @@ class Points:
     def mark(self, rows: tuple[int, ...]) -> None:
         """Show these rows as selected and all others pale; no rows: nothing is selected."""
         with self._lock:
-            if self.figure is None:
-                return
-            wanted = np.asarray(rows, dtype=np.int64)
+            self._marked = rows
+            if time.monotonic() >= self._until:
+                self._apply()
+
+    def _apply(self) -> None:
+        if self.figure is None:
+            return
+        rows = np.asarray(self._marked, dtype=np.int64)
+        # lists, since typed arrays do not count as a selection in the page
+        places = [np.flatnonzero(np.isin(trace.customdata, rows)).tolist() for trace in self.figure.data]
+        # first something else: what the page did itself is not known here, and what seems equal would not be sent
+        for final in (False, True):
             with self.figure.batch_update():
-                for trace in self.figure.data:
-                    # a list, since typed arrays do not count as a selection in the page
-                    places = np.flatnonzero(np.isin(trace.customdata, wanted)).tolist() if rows else None
-                    trace.selectedpoints = places
-            if self._outlined and rows != self._outlined:
-                # the page keeps its outline to itself and would select by it again; it answers that nothing is selected
-                self.figure._send_relayout_msg({"selections": []})
-                self._outlined, self._expected, self._until = (), rows, time.monotonic() + ANSWER_S
+                for trace, wanted in zip(self.figure.data, places, strict=True):
+                    trace.selectedpoints = wanted if len(rows) and final else None if len(rows) or final else []
 
     def close(self) -> None:
         """Forget the figure; the page frees what it held."""
@@ -111,7 +113,7 @@ class Points:
             return
         rows = self._rows(content["points"])
         if event in ("plotly_selected", "plotly_deselect"):
-            self._on_selection(rows)
+            self._on_selection(rows, outlined=event == "plotly_selected")
         elif rows and event == "plotly_click":
             self._clicked(rows[0])
         elif rows and event == "plotly_hover" and self._hovered is not None and self.figure.data[0].text is None:
@@ -127,12 +129,17 @@ class Points:
             ]
         return tuple(int(row) for row in np.unique(np.concatenate(found))) if found else ()
 
-    def _on_selection(self, rows: tuple[int, ...]) -> None:
+    def _on_selection(self, rows: tuple[int, ...], *, outlined: bool) -> None:
         with self._lock:
             if not rows and time.monotonic() < self._until:
                 self._until = 0.0
-                self.mark(self._expected)  # the page has just unmarked them
+                self._apply()
                 return
-            self._outlined = rows
-            self.mark(rows)
+            self._marked = rows
+            if outlined and self.figure is not None:
+                # the page would select by its outline again, whatever is marked; it answers that nothing is selected
+                self.figure._send_relayout_msg({"selections": []})
+                self._until = time.monotonic() + ANSWER_S
+            else:
+                self._apply()
         self._selected(rows)

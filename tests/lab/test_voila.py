@@ -1,0 +1,32 @@
+"""A panel in Voila, which shows a notebook without its code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.page import notebook
+from tests.lab.server import Server
+from tests.lab.test_panel_live import PANEL
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def voila(context: Any, tmp_path: Any) -> Iterator[Server]:
+    (tmp_path / "panel.ipynb").write_text(notebook([PANEL]), encoding="utf-8")
+    started = Server(tmp_path, "voila")
+    yield started
+    started.stop()
+
+
+def test_voila_shows_the_live_panel_and_hides_its_picture(voila: Server, context: Any) -> None:
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{voila.base}/voila/render/panel.ipynb?token={voila.token}")
+    page.get_by_role("button", name="One more").click()
+    page.locator(".wb-message").get_by_text("1 counted").wait_for()
+    assert page.get_by_text("for $5 or $6").is_hidden()
+    page.close()
