@@ -11,6 +11,7 @@ import random
 import statistics
 import tempfile
 from pathlib import Path
+from typing import Any
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 KEY_MS = 60
@@ -106,7 +107,7 @@ def measure(folder: Path, edits: int, sentences: int, pause_ms: int) -> dict[str
     }
 
 
-def _edit(lab: object, number: int, sentences: int) -> tuple[float, float]:
+def _edit(lab: Any, number: int, sentences: int) -> tuple[float, float]:
     """Type a word at the end of a sentence. (ms to the new numbers, ms until they are drawn), both from the last key."""
     page, draw = lab.page, random.Random(number)
     page.evaluate(CARET, draw.randrange(sentences))

@@ -131,7 +131,7 @@ def settle(lab: Lab, code: str = "") -> None:
         print(said)
     lab.wait_idle()
     lab.page.wait_for_function(
-        "![...document.querySelectorAll('.wb-message')].some(e => e.offsetParent && /⏳|…$/.test(e.textContent))"
+        "![...document.querySelectorAll('.wb-message')].some(e => e.offsetParent && /^[↻⏳]|…$/.test(e.textContent))"
     )
     lab.page.wait_for_timeout(700)
 

@@ -67,6 +67,11 @@ class Server:
         for name, values in settings.items():
             (folder / f"{name}.jupyterlab-settings").write_text(json.dumps(values))
 
+    @property
+    def pid(self) -> int:
+        """Number of the server's process."""
+        return self._process.pid
+
     def log(self) -> str:
         """What the server printed last."""
         return (self._home / "server.log").read_text(errors="replace")[-4000:]

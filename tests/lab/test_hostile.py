@@ -124,7 +124,7 @@ def test_hostile_strings_are_shown_as_text_and_do_nothing(hostile: Lab, name: st
     assert said == ""
     assert "should not happen" not in hostile.py("print(panel.message)")
     hostile.page.wait_for_function(
-        "![...document.querySelectorAll('.wb-message')].some(e => e.offsetParent && /…$/.test(e.textContent))"
+        "![...document.querySelectorAll('.wb-message')].some(e => e.offsetParent && /^↻|…$/.test(e.textContent))"
     )
     shown = "".join(hostile.output(cell).evaluate(SHOWN).split())
     assert [text for text in case.seen if bare(text) not in shown] == []

@@ -58,7 +58,9 @@ def test_six_clicks_lead_from_nothing_to_a_tuned_model_its_card_and_its_map(lab:
     assert clicks.count <= 6
     scores = json.loads(lab.py("import json; print(json.dumps(bench.run.scores['change']['delta']['cosine_ndcg@10']))"))
     assert scores["mid"] > 0
-    assert lab.py("print(bench.panel('Map').model == str(bench.run.folder), len(bench.panel('Map').space))") == "True 792"
+    assert (
+        lab.py("print(bench.panel('Map').model == str(bench.run.folder), len(bench.panel('Map').space))") == "True 792"
+    )
 
 
 def test_a_run_goes_on_through_a_restart_and_is_shown_again_in_two_notebooks(
@@ -78,9 +80,13 @@ def test_a_run_goes_on_through_a_restart_and_is_shown_again_in_two_notebooks(
     lab.restart_kernel()
     lab.run(1)
     lab.expect(lab.output(1).get_by_text("training, step").first).to_be_visible(timeout=WAIT_MS)
-    lab.page.wait_for_function("document.querySelectorAll('.jp-Cell')[1].querySelector('.js-plotly-plot')?._fullData?.[0]?._length > 1")
+    lab.page.wait_for_function(
+        "document.querySelectorAll('.jp-Cell')[1].querySelector('.js-plotly-plot')?._fullData?.[0]?._length > 1"
+    )
     with Lab(server, context, "other-notebook") as other:
-        other.open("import workbench as wb\nfrom pathlib import Path\npanel = wb.RunPanel(run=next(Path('restart').iterdir()))\npanel")
+        other.open(
+            "import workbench as wb\nfrom pathlib import Path\npanel = wb.RunPanel(run=next(Path('restart').iterdir()))\npanel"
+        )
         other.run(0)
         other.expect(other.output().get_by_text("training, step").first).to_be_visible(timeout=WAIT_MS)
         other.output().get_by_role("button", name="Stop", exact=True).click()

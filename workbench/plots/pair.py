@@ -54,9 +54,10 @@ def pair_figure(
         return house.empty(title, "There is nothing to draw: no text has a place in both maps.", theme=theme)
     if len(rows) < len(placed):
         title = f"{title} ({len(rows):,} of {len(placed):,} texts, a sample with seed {after.seed})"
-    over = [house.text(name, 60) for name in names]
+    over = [house.text(name, 40) for name in names]
     shown = make_subplots(rows=1, cols=2, subplot_titles=over, horizontal_spacing=0.03)
     shown.update_layout(house.figure(title, height=460, theme=theme).layout)
+    shown.update_annotations(font={"size": 12})
     gl = 2 * len(rows) > WEBGL_FROM if webgl is None else webgl
     groups = clouds(rows, after.space.labels if labels is None else labels)
     for column, projection in enumerate((before, after), 1):

@@ -189,7 +189,7 @@ class ComparePanel(CompareState):
             limit=limit,
             webgl=webgl,
         )
-        return figure.update_layout(height=parts.HEIGHT_PX, dragmode="lasso")
+        return figure.update_layout(height=parts.HEIGHT_PX)
 
     # what is compared
 

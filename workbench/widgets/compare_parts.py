@@ -35,14 +35,15 @@ class CompareParts:
         self.stop = W.Button(description="Stop", disabled=True, tooltip="End the comparison; what is shown stays")
         self.scores = W.HTML("<div class='wb-soft'>Click Compare: scores of both models appear here.</div>")
         waiting = W.HTML("<div class='wb-soft'>Both maps appear here.</div>")
-        self.picture = W.Box([waiting], layout=W.Layout(height=f"{HEIGHT_PX + 10}px", width="100%", overflow="hidden"))
+        self.picture = W.VBox([waiting], layout=W.Layout(height=f"{HEIGHT_PX + 10}px", width="100%", overflow="hidden"))
         self.caption = W.HTML()
-        self.gained, self.lost = (self._select(f"{name} (difference, text)") for name in ("Gained", "Lost"))
+        self.gained, self.lost = (_select(f"{name} (difference, text)") for name in ("Gained", "Lost"))
         self.unit, self.changed, self.detail = W.HTML(), W.HTML(), W.HTML()
-        self.most = self._select("Changed most (1 − Jaccard, text)")
+        self.most = _select("Changed most (1 − Jaccard, text)")
+        self.most.layout = W.Layout(width="98%")
         flipped = W.HBox([self.gained, self.lost], layout=W.Layout(flex_flow="row wrap"))
         sections = [
-            _scrolling(self.scores),
+            _scrolling(self.scores, 580),
             W.VBox([self.picture, self.caption]),
             W.VBox([flipped, _scrolling(self.unit, 180)]),
             W.VBox([self.most, _scrolling(self.changed, 320)]),
@@ -72,12 +73,15 @@ class CompareParts:
         finally:
             self.filling = False
 
-    def _select(self, description: str) -> W.Select:
-        style = {"description_width": "initial"}
-        # a long name beside the list would leave no room for it
-        return W.Select(
-            description=description, options=[], rows=8, style=style, layout=W.Layout(flex="1 1 380px", width="auto")
-        )
+
+def _select(description: str) -> W.Select:
+    return W.Select(
+        description=description,
+        options=[],
+        rows=8,
+        style={"description_width": "initial"},
+        layout=W.Layout(flex="1 1 380px", width="auto", min_width="0"),
+    )
 
 
 def _scrolling(part: W.Widget, height_px: int = HEIGHT_PX) -> W.Box:

@@ -33,10 +33,15 @@ class MapParts:
             description="Select texts with", placeholder="words, then Enter", continuous_update=False, **NAMED
         )
         self.clear = W.Button(description="Clear selection", tooltip="Select nothing")
-        self.svg = W.Checkbox(description=f"without WebGL (SVG, at most {SVG_UP_TO:,} points)", indent=False, **NAMED)
+        self.svg = W.Checkbox(
+            description=f"without WebGL (SVG, at most {SVG_UP_TO:,} points)",
+            indent=False,
+            layout=W.Layout(width="auto"),
+            **NAMED,
+        )
         buttons = [self.draw, self.stop, self.colours, self.search, self.clear, self.svg]
         waiting = W.HTML("<div class='wb-soft'>The map appears here.</div>")
-        self.picture = W.Box([waiting], layout=W.Layout(height=f"{HEIGHT_PX + 10}px", width="100%", overflow="hidden"))
+        self.picture = W.VBox([waiting], layout=W.Layout(height=f"{HEIGHT_PX + 10}px", width="100%", overflow="hidden"))
         self.caption = W.HTML(layout=W.Layout(min_height="24px"))
         self.hover = W.HTML(layout=W.Layout(height="24px"))
         self.chosen, self.nearest = W.HTML(), W.HTML()

@@ -105,7 +105,7 @@ def _html(table: dict[str, Any]) -> str:
     caption = f"{escape(table['name'])} ({escape(table['note'])})"
     why = "".join(f"<p>{escape(reason)}</p>" for reason in table["why"].values() if not table["signed"])
     return (
-        f"<div style='overflow:auto'><table class='wb-table'><caption>{caption}</caption>"
+        f"<div style='overflow:auto'><table class='wb-table'><caption style='text-align:left;white-space:nowrap'>{caption}</caption>"
         f"<tr><th></th>{head}</tr>{rows}</table>{why}</div>"
     )
 

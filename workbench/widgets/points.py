@@ -38,7 +38,16 @@ export default async () => {
   const inner = await plain();
   return {
     initialize: (ctx) => inner.initialize({...ctx, model: told(ctx.model)}),
-    render: (ctx) => inner.render(ctx),
+    render: async (ctx) => {
+      const done = await inner.render(ctx);
+      // drawn in a closed tab a figure has a width of its own; plotly looks again when the window says so
+      const seen = new ResizeObserver(() => {
+        const drawn = (ctx.el._fullLayout ?? ctx.el.querySelector(".js-plotly-plot")?._fullLayout)?.width;
+        if (drawn && ctx.el.clientWidth && Math.abs(drawn - ctx.el.clientWidth) > 1) window.dispatchEvent(new Event("resize"));
+      });
+      seen.observe(ctx.el);
+      return () => { seen.disconnect(); done?.(); };
+    },
   };
 };
 """
@@ -72,11 +81,13 @@ class Points:
         """Show a figure whose traces have row numbers in `customdata`."""
         with self._lock:
             self._until = 0.0
+            figure.update_layout(dragmode="lasso", modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#888888"})
             if self.figure is not None:
                 redraw(self.figure, figure)
                 return
             self.figure = live(figure)
             self.figure._esm = self.figure._esm.replace("export default", "const plain =") + _MESSAGES
+            self.figure._config = {**(self.figure._config or {}), "responsive": True, "displaylogo": False}
             self.figure.on_msg(self._on_message)
             self._box.children = (self.figure,)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+# a column of short words is not squeezed to single letters
+WHOLE = "overflow-wrap: break-word"
+SHORT = 30
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
     """HTML of a table; every cell is escaped, numbers stand on the right.
@@ -15,7 +19,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str
         caption: a sentence above the table.
     """
     top = f"<caption>{escape(caption)}</caption>" if caption else ""
-    names = "".join(f"<th scope='col'>{escape(name)}</th>" for name in head)
+    names = "".join(f"<th scope='col' style='{WHOLE}'>{escape(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
     return f"<table class='wb-table'>{top}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -29,4 +33,5 @@ def _cell(cell: object) -> str:
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return f"<td class='wb-number'>{f'{cell:,}' if isinstance(cell, int) else f'{cell:.3f}'}</td>"
     lines = cell if isinstance(cell, list | tuple) else [cell]
-    return f"<td>{'<br>'.join(escape(str(line)) for line in lines)}</td>"
+    style = f" style='{WHOLE}'" if all(len(str(line)) <= SHORT for line in lines) else ""
+    return f"<td{style}>{'<br>'.join(escape(str(line)) for line in lines)}</td>"
