@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import logging
 import threading
@@ -80,6 +81,7 @@ class Panel(W.VBox):
         self._jobs: set[Future[Any]] = set()
         self._id = f"wb-{uuid.uuid4().hex[:12]}"
         self._handle: Any = None
+        self._cell = contextvars.Context()
         self._picture = Latest(self._renew, 2.0)
         super().__init__()
         self.add_class("wb-panel")
@@ -174,6 +176,8 @@ class Panel(W.VBox):
             },
         }
         display(live, raw=True)
+        # what is sent later belongs to this cell: the page drops renewed pictures that answer a click
+        self._cell = contextvars.copy_context()
         self._handle = display(HTML(self._still()), display_id=self._id)
 
     def _still(self) -> str:
@@ -183,7 +187,7 @@ class Panel(W.VBox):
         from IPython.display import HTML
 
         with self._guarded():
-            self._handle.update(HTML(self._still()))
+            self._cell.copy().run(self._handle.update, HTML(self._still()))
 
     def __repr__(self) -> str:
         return self.code
