@@ -185,7 +185,7 @@ def make_tuned(folder: Path) -> None:
 
     from workbench.catalog import models
 
-    model = models.load(models.files(DEFAULT_MODEL))
+    model: Any = models.load(models.files(DEFAULT_MODEL))
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in model[0].auto_model.encoder.layer[-1].parameters():

@@ -130,3 +130,28 @@ panel
     until(lambda: lab.py("print(len(panel.selection))") == "11")
     lab.expect(lab.output().get_by_text("text 42420").first).to_be_visible()
     lab.py("panel.stop(); engine().close()")
+
+
+NAMELESS = """output => [...output.querySelectorAll('.wb-panel :is(input, select, textarea, button, [role=tab], summary)')]
+  .filter(control => control.checkVisibility())
+  .filter(control => ![control.getAttribute('aria-label'), control.title, control.textContent,
+    ...[...(control.labels ?? [])].map(label => label.textContent)].some(name => name && name.trim()))
+  .map(control => control.outerHTML.slice(0, 200))"""
+
+
+def test_every_control_of_the_bench_has_a_name_and_shows_that_it_has_the_focus(lab: Lab) -> None:
+    lab.open(
+        "import workbench as wb\nfrom workbench.widgets.bench import TABS\nbench = wb.Bench('glossary/triplets')\nbench"
+    ).run_all()
+    for tab in json.loads(lab.py("import json; print(json.dumps(TABS))")):
+        lab.output().get_by_role("tab", name=tab, exact=True).first.click()
+        lab.wait_idle()
+        assert lab.output().evaluate(NAMELESS) == [], tab
+    lab.output().get_by_role("tab", name="Run", exact=True).first.click()
+    start = lab.output().get_by_role("button", name="Start", exact=True).first
+    lab.expect(start).to_be_enabled()
+    start.focus()
+    lab.page.keyboard.press("Shift+Tab")
+    lab.page.keyboard.press("Tab")
+    lab.expect(start).to_be_focused()
+    assert start.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"

@@ -1,284 +1,262 @@
-"""Traces of a static picture, and scatter traces as SVG: lines, markers and error bars."""
+"""Traces of a static picture: lines, markers, error bars, bars and heat maps."""
 
 from __future__ import annotations
 
+import itertools
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from html import escape
 from typing import Any
 
 import numpy as np
+import plotly.colors
 
 from workbench.plots.svg_axes import Axis
-from workbench.plots.svg_symbols import bounds, css, decimal, paint, shades
-from workbench.plots.svg_words import Settings, listed, numbers, tips
+from workbench.plots.svg_words import listed, look, numbers, plain, span, tips, words
+from workbench.plots.theme import SEQUENTIAL
 
-POINTS = 3000  # markers of clouds in a picture
+POINTS = 3000  # markers of all clouds in a picture
 TITLED = 300  # bars or markers up to which each has a tooltip
 LINE_POINTS = 600
-DASHES = {"dash": "6 4", "dot": "2 3", "dashdot": "6 3 2 3", "longdash": "10 5", "longdashdot": "10 4 2 4"}
-_GAPS = re.compile(r"[\d.]+(px|%)?([ ,]+[\d.]+(px|%)?)*")
+SHADES = 64
+DASHES = {"dash": "6 4", "dot": "2 3", "dashdot": "6 3 2 3", "longdash": "10 5"}
+# Corners of the symbols at radius 1; those with a share are lines, so many times their size wide.
+SHARES = {"circle": 1.0, "cross": 0.4, "x": 0.4}
+SYMBOLS: dict[str, tuple[tuple[float, float], ...]] = {
+    "circle": ((0, 0), (0, 0)),
+    "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
+    "diamond": ((0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)),
+    "triangle-up": ((0, -1.15), (1.15, 0.75), (-1.15, 0.75)),
+    "triangle-down": ((0, 1.15), (-1.15, -0.75), (1.15, -0.75)),
+    "cross": ((-1, 0), (1, 0), (0, 0), (0, -1), (0, 1)),
+    "x": ((-0.8, -0.8), (0.8, 0.8), (0, 0), (0.8, -0.8), (-0.8, 0.8)),
+    # it crosses itself, which fills its middle
+    "star": ((0, -1.5), (0.88, 1.21), (-1.43, -0.46), (1.43, -0.46), (-0.88, 1.21)),
+    "pentagon": ((0, -1.15), (1.09, -0.36), (0.68, 0.93), (-0.68, 0.93), (-1.09, -0.36)),
+}
 
-Point = tuple[float, float]
 
-
-@dataclass
+@dataclass(eq=False)
 class Mark:
     """A trace, ready to be drawn.
 
     Attributes:
-        trace: plotly's trace.
-        colour: CSS colour that stands for it where it has none of its own.
+        trace: plotly's settings and data of it.
+        colour: CSS colour of its line, markers or bars, escaped.
         x, y: its axes.
-        xs, ys: places in units of the axes, float64, shape (n,); NaN where there is nothing to draw.
-        most: points to which its line is thinned.
-        half: for bars, half the width in units of x.
+        xs, ys: values, float64, shape (n,); both NaN where one is. Empty for a heat map.
         shown: rows that get a marker.
     """
 
-    trace: Any
+    trace: dict[str, Any]
     colour: str
-    scale: Any
     x: Axis
     y: Axis
-    xs: np.ndarray = field(default_factory=lambda: np.empty(0))
-    ys: np.ndarray = field(default_factory=lambda: np.empty(0))
-    most: int = LINE_POINTS
-    half: np.ndarray = field(default_factory=lambda: np.empty(0))
+    xs: np.ndarray
+    ys: np.ndarray
     shown: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
 
     @cached_property
     def kind(self) -> str:
-        """Type of the trace; those of the graphics card count as the others."""
-        return "scatter" if self.trace.type == "scattergl" else str(self.trace.type)
+        """bar, heatmap or scatter."""
+        return str(self.trace["type"]).removesuffix("gl")
 
     @cached_property
-    def marker(self) -> Settings:
-        """How its markers or bars look."""
-        return Settings(self.trace.marker)
-
-    @cached_property
-    def line(self) -> Settings:
-        """How its line looks."""
-        return Settings(self.trace.line if self.kind == "scatter" else None)
-
-    @cached_property
-    def opacity(self) -> float:
-        """Opacity in [0, 1] of the whole trace."""
-        return 1.0 if self.trace.opacity is None else float(self.trace.opacity)
+    def parts(self) -> str:
+        """Which parts of a scatter trace are drawn."""
+        return str(self.trace.get("mode") or "lines+markers") if self.kind == "scatter" else ""
 
     @cached_property
     def cells(self) -> np.ndarray:
-        """The values of a heat map, float64, shape (rows, columns), NaN where there is none."""
-        given = listed(self.trace.z)
-        rows = [numbers(row) for row in ([] if given is None else given)]
-        held = [np.empty(0) if row is None else row for row in rows]
-        widest = max((len(row) for row in held), default=0)
-        padded = [np.pad(row, (0, widest - len(row)), constant_values=np.nan) for row in held]
-        return np.array(padded).reshape(-1, widest) if widest else np.empty((0, 0))
+        """The values of a heat map, float64, shape (rows, columns)."""
+        values = numbers(self.trace.get("z"))
+        return values if values.ndim == 2 else np.empty((0, 0))
 
-    @property
+    @cached_property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Left and right end of its bars or error bars, in units of x."""
+        less = more = np.zeros(len(self.xs))
+        error = self.trace.get("error_x")
+        if self.kind == "bar":
+            less = more = np.resize(numbers(self.trace.get("width", 0.8)), len(self.xs)) / 2
+        elif error:
+            less, more = (np.resize(numbers(error.get(key)), len(self.xs)) for key in ("arrayminus", "array"))
+        return self.xs - np.nan_to_num(less), self.xs + np.nan_to_num(more)
+
+    @cached_property
     def blank(self) -> bool:
         """Whether it has nothing to draw."""
+        return not np.isfinite(self.cells if self.kind == "heatmap" else self.ys).any()
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        """Values at both ends of the colour scale of a heat map."""
+        held = self.cells[np.isfinite(self.cells)]
+        low, high = (float(self.trace.get(key, usual)) for key, usual in (("zmin", held.min()), ("zmax", held.max())))
+        return (low, high) if low < high else (low - 0.5, low + 0.5)
+
+    @cached_property
+    def shades(self) -> np.ndarray:
+        """The colour scale of a heat map, float64, shape (SHADES, 3), in [0, 1]."""
+        scale = self.trace.get("colorscale") or SEQUENTIAL
+        return np.array(plotly.colors.sample_colorscale(scale, SHADES, colortype="tuple"))
+
+    def widen(self) -> None:
+        """Make the axes hold it."""
         if self.kind == "heatmap":
-            return not np.isfinite(self.cells).any()
-        return not (np.isfinite(self.xs) & np.isfinite(self.ys)).any()
-
-    @cached_property
-    def mode(self) -> str:
-        """Which parts of a scatter trace are drawn."""
-        return self.trace.mode or ("lines+markers" if len(self.xs) < 20 else "lines")
-
-    @cached_property
-    def stroke(self) -> str:
-        """Colour of the line, as CSS, escaped."""
-        own = self.marker.color
-        own = self.line.color or (own if isinstance(own, str) else None)
-        return escape(str(own or self.colour))
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of its panel in px."""
-        return self.x.edges[0], self.y.edges[0], self.x.edges[1], self.y.edges[1]
+            self.y.include(np.array([-0.5, self.cells.shape[0] - 0.5]))
+            self.x.include(np.array([-0.5, self.cells.shape[1] - 0.5]))
+            return
+        self.x.include(np.concatenate(self.ends))
+        self.y.include(np.append(self.ys, 0.0) if self.kind == "bar" and not self.blank else self.ys)
+        self.x.padded, self.y.padded = self.x.padded or "markers" in self.parts, True
 
 
-def dashes(name: object) -> str:
-    """The attribute for a plotly dash, or nothing for a solid line."""
-    pattern = DASHES.get(str(name), str(name) if name and _GAPS.fullmatch(str(name)) else "")
-    return f' stroke-dasharray="{pattern}"' if pattern else ""
-
-
-def choose(marks: Sequence[Mark], *, most: int = POINTS) -> str:
-    """Fix which points are drawn: ten lines or fewer get 600 each. Clouds share `most` of them at random; the note says so where some are left out."""
-    clouds, total = [], 0
-    lines = sum("lines" in mark.mode for mark in marks)
+def choose(marks: Sequence[Mark]) -> str:
+    """Fix which points are drawn: clouds share 3,000 at random, and the note says so where some are left out."""
+    clouds = []
     for mark in marks:
-        mark.most = max(60, min(LINE_POINTS, 10 * LINE_POINTS // max(lines, 1)))
-        if "markers" not in mark.mode:
-            continue
-        held = np.isfinite(mark.xs) & np.isfinite(mark.ys)
-        for axis, places in ((mark.x, mark.xs), (mark.y, mark.ys)):
-            edge = (axis.high - axis.low) * 1e-6
-            held &= (places >= axis.low - edge) & (places <= axis.high + edge)
-        mark.shown = np.flatnonzero(held)
-        if "lines" in mark.mode:  # a thinned line shows no points, since most of them would be missing
-            mark.shown = mark.shown if len(mark.xs) <= mark.most else mark.shown[:0]
-        else:
-            clouds.append(mark)
-            total += len(mark.shown)
-    if total <= most:
+        # a thinned line shows no points, since most of them would be missing
+        if "markers" in mark.parts and not ("lines" in mark.parts and len(mark.ys) > LINE_POINTS):
+            mark.shown = np.flatnonzero(np.isfinite(mark.ys))
+            clouds += [mark] if "lines" not in mark.parts else []
+    total = sum(len(mark.shown) for mark in clouds)
+    if total <= POINTS:
         return ""
     keep = np.zeros(total, dtype=bool)
-    keep[np.random.default_rng(0).choice(total, most, replace=False)] = True
+    keep[np.random.default_rng(0).choice(total, POINTS, replace=False)] = True
     for mark in clouds:
         own, keep = keep[: len(mark.shown)], keep[len(mark.shown) :]
         mark.shown = mark.shown[own]
-    return f"{most:,} of {total:,} points drawn"
+    return f"{POINTS:,} of {total:,} points drawn"
 
 
-def thinned(xs: np.ndarray, ys: np.ndarray, *, most: int) -> np.ndarray:
+def thinned(ys: np.ndarray, *, most: int = LINE_POINTS) -> np.ndarray:
     """Rows that keep the look of a line: lowest and highest of each stretch, and one row for each gap."""
     if len(ys) <= most:
         return np.arange(len(ys))
-    each = math.ceil(len(ys) / (most // 2))
-    blocks = math.ceil(len(ys) / each)
-    finite = np.pad(np.isfinite(xs) & np.isfinite(ys), (0, blocks * each - len(ys))).reshape(blocks, each)
-    known = np.pad(ys, (0, blocks * each - len(ys))).reshape(blocks, each)
-    lowest, highest = np.where(finite, known, np.inf).argmin(axis=1), np.where(finite, known, -np.inf).argmax(axis=1)
-    starts, some, gaps = np.arange(blocks) * each, finite.any(axis=1), ~finite.all(axis=1)
-    rows = [[0, len(ys) - 1], (starts + lowest)[some], (starts + highest)[some], (starts + finite.argmin(axis=1))[gaps]]
-    chosen = np.unique(np.concatenate(rows))
-    return chosen[chosen < len(ys)]
+    rows = [0, len(ys) - 1]
+    for stretch in np.array_split(np.arange(len(ys)), most // 2):
+        good = stretch[np.isfinite(ys[stretch])]
+        rows += [good[ys[good].argmin()], good[ys[good].argmax()]] if len(good) else []
+        rows += stretch[~np.isfinite(ys[stretch])][:1].tolist()
+    return np.unique(rows)
 
 
-def scatter(mark: Mark, *, titled: bool) -> str:
-    """Error bars, line and markers of a scatter trace."""
-    parts = [errors(mark)]
-    if "lines" in mark.mode and len(mark.xs):
-        rows = thinned(mark.xs, mark.ys, most=mark.most)
-        if mark.trace.connectgaps:
-            rows = rows[np.isfinite(mark.xs[rows]) & np.isfinite(mark.ys[rows])]
-        path = _path(mark.x.px(mark.xs[rows]).tolist(), mark.y.px(mark.ys[rows]).tolist(), mark.box)
-        wide = min(max(mark.line.width if mark.line.width is not None else 2, 0), 12)
-        wide = 4 if "L" not in path else min(wide, 1.2) if len(rows) < len(mark.xs) else wide
-        style = f'fill="none" stroke="{mark.stroke}" stroke-width="{wide:g}" stroke-linejoin="round"'
-        fade = f' stroke-opacity="{mark.opacity:g}"' if mark.opacity < 1 else ""
-        # a dash would swallow the dots of a line without a stretch
-        broken = dashes(mark.line.dash) if "L" in path else ""
-        cap = "" if broken else ' stroke-linecap="round"'
-        parts.append(f'<path {style}{cap}{fade}{broken} d="{path}"/>' if path else "")
-    parts.append(_markers(mark, titled=titled))
-    return "".join(parts)
+def draw(mark: Mark, *, titled: bool) -> str:
+    """The trace in its panel; its bars or markers have tooltips where `titled`."""
+    if mark.blank:
+        return ""
+    if mark.kind == "heatmap":
+        return _heat(mark)
+    if mark.kind == "bar":
+        return _bars(mark, titled=titled)
+    return _errors(mark) + _line(mark) + _markers(mark, titled=titled)
 
 
-def _path(xs: list[float], ys: list[float], box: tuple[float, float, float, float]) -> str:
-    """A line through the points, cut at the box; a point between two gaps becomes a dot."""
-    drawn: list[str] = []
-    points = [None if math.isnan(x + y) else (x, y) for x, y in zip(xs, ys, strict=True)]
-    pen = None
-    for before, point, after in zip([None, *points], points, [*points[1:], None], strict=False):
-        if point is None:
-            continue
-        if before is None:
-            if after is None and _clip(point, point, box):
-                drawn.append(f"M{decimal(point[0])} {decimal(point[1])}h0")
-        elif piece := _clip(before, point, box):
-            start, end = piece
-            drawn.append(" " if start == pen else f"M{decimal(start[0])} {decimal(start[1])}L")
-            drawn.append(f"{decimal(end[0])} {decimal(end[1])}")
-            pen = end
-    return "".join(drawn)
+def stroke(line: dict[str, Any] | None, usual: float = 2.0) -> str:
+    """Attributes of a line but its colour."""
+    dash = DASHES.get(str(look(line, "dash")))
+    broken = f'stroke-dasharray="{dash}"' if dash else 'stroke-linecap="round"'
+    return f'fill="none" stroke-width="{look(line, "width", usual):g}" {broken}'
 
 
-def _clip(a: Point, b: Point, box: tuple[float, float, float, float]) -> tuple[Point, Point] | None:
-    """The part of a stretch that lies in the box (Liang & Barsky 1984)."""
-    left, top, right, bottom = box[0] - 0.5, box[1] - 0.5, box[2] + 0.5, box[3] + 0.5
-    if left <= min(a[0], b[0]) and max(a[0], b[0]) <= right and top <= min(a[1], b[1]) and max(a[1], b[1]) <= bottom:
-        return a, b
-    first, last = 0.0, 1.0
-    for step, low, high in ((b[0] - a[0], left - a[0], right - a[0]), (b[1] - a[1], top - a[1], bottom - a[1])):
-        if step:
-            first, last = max(first, min(low / step, high / step)), min(last, max(low / step, high / step))
-        elif low > 0 or high < 0:
-            return None
-    if first > last:
-        return None
-    dx, dy = b[0] - a[0], b[1] - a[1]
-    return (a[0] + first * dx, a[1] + first * dy), (a[0] + last * dx, a[1] + last * dy)
+def glyph(mark: Mark, largest: float = 40.0) -> tuple[str, float, float, str]:
+    """Attributes of a marker, where its path starts beside the point, and the rest of the path."""
+    size, symbol = look(mark.trace, "marker.size", 6), look(mark.trace, "marker.symbol", "circle")
+    size = min(max(float(size), 1.0), largest) if isinstance(size, int | float) else 6.0
+    symbol = symbol if isinstance(symbol, str) and symbol in SYMBOLS else "circle"
+    corners = [(x * size / 2, y * size / 2) for x, y in SYMBOLS[symbol]]
+    steps = (f"{round(x - a, 1):g} {round(y - b, 1):g}" for (a, b), (x, y) in itertools.pairwise(corners))
+    tail = f"l{' '.join(steps)}{'' if symbol in SHARES else 'z'}"
+    dim = f'opacity="{look(mark.trace, "marker.opacity", 1):g}"'
+    wide = SHARES.get(symbol, 0) * size
+    line = f'fill="none" stroke="{mark.colour}" stroke-width="{wide:g}" stroke-linecap="round" stroke-{dim}'
+    return line if wide else f'fill="{mark.colour}" fill-{dim}', *corners[0], tail
 
 
-def reach(mark: Mark, letter: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Both ends of the error bars along x or y in units of the axis, or None if there are none."""
-    spec = Settings(mark.trace["error_" + letter])
-    more = listed(spec.array)
-    if more is None or spec.visible is False:
-        return None
-    less = more if spec.symmetric or spec.arrayminus is None else listed(spec.arrayminus)
-    axis, middle = (mark.x, mark.xs) if letter == "x" else (mark.y, mark.ys)
-    plus, minus = numbers(more), numbers(less)
-    if plus is None or minus is None or min(len(plus), len(minus)) < len(middle):
-        return None
-    plus, minus = plus[: len(middle)], minus[: len(middle)]
-    values = 10**middle if axis.log else middle
-    return axis.units(values - minus, known=True), axis.units(values + plus, known=True)
+def _line(mark: Mark) -> str:
+    if "lines" not in mark.parts:
+        return ""
+    rows = thinned(mark.ys)
+    xs, ys = mark.x.px(mark.xs[rows]), mark.y.px(mark.ys[rows])
+    good = np.flatnonzero(np.isfinite(ys))
+    path = ""
+    for run in np.split(good, np.flatnonzero(np.diff(good) > 1) + 1):
+        # a point between two gaps becomes a dot
+        path += "M" + " ".join(f"{xs[row]:.1f} {ys[row]:.1f}" for row in run) + ("h0" if len(run) == 1 else "")
+    style = stroke(mark.trace.get("line"), 1.2 if len(rows) < len(mark.ys) else 2.0)
+    return f'<path {style} stroke="{mark.colour}" stroke-linejoin="round" d="{path}"/>'
 
 
-def errors(mark: Mark) -> str:
+def _errors(mark: Mark) -> str:
     """Error bars with their caps, in one path."""
-    path = []
-    for letter, axis, places in (("x", mark.x, mark.ys), ("y", mark.y, mark.xs)):
-        if (ends := reach(mark, letter)) is None:
-            continue
-        other = mark.y if letter == "x" else mark.x
-        low, high = (np.clip(axis.px(end), *axis.edges) for end in ends)
-        for a, b, at in zip(low.tolist(), high.tolist(), other.px(places).tolist(), strict=True):
-            if not math.isfinite(a + b + at) or round(a, 1) == round(b, 1):
-                continue
-            (a, b, c), d = (decimal(value) for value in (a, b, at)), decimal(at - 4)
-            path.append(f"M{a} {c}H{b}M{a} {d}v8M{b} {d}v8" if letter == "x" else f"M{c} {a}V{b}M{d} {a}h8M{d} {b}h8")
-    return f'<path fill="none" stroke="{mark.stroke}" stroke-width="1.5" d="{"".join(path)}"/>' if path else ""
-
-
-def styles(mark: Mark) -> dict[tuple[str, float, str], np.ndarray]:
-    """Rows to mark by symbol, size in px, and CSS colour."""
-    spec, rows = mark.marker, mark.shown
-    symbol, size, colour = (listed(value) for value in (spec.symbol, spec.size, spec.color))
-    values = numbers(colour) if colour is not None and not isinstance(colour, str) else None
-    if values is not None:
-        low, high = bounds(values, spec.cmin, spec.cmax, spec.cmid)
-        steps = np.where(np.isnan(values), 32, np.round(np.clip((values - low) / (high - low), 0, 1) * 31))
-        table = [css(rgb) for rgb in shades(mark.scale, np.append(np.arange(32) / 31, np.nan))]
-        colour = np.array(table)[steps.astype(int)]
-
-    def each(value: Any, usual: Any) -> Callable[[int], Any]:
-        if value is None or isinstance(value, str | int | float | np.number):
-            return lambda row: usual if value is None else value
-        return lambda row: value[row] if row < len(value) and value[row] is not None else usual
-
-    of_symbol, of_size, of_colour = each(symbol, "circle"), each(size, 6), each(colour, mark.colour)
-    if colour is None:
-        of_colour = each(mark.line.color, mark.colour)
-    groups: dict[tuple[str, float, str], list[int]] = {}
-    for row in rows.tolist():
-        key = (str(of_symbol(row)), min(max(1.0, float(of_size(row))), 40.0), str(of_colour(row)))
-        groups.setdefault(key, []).append(row)
-    return {key: np.array(held) for key, held in groups.items()}
+    path = ""
+    for low, high, at in zip(*map(mark.x.px, mark.ends), mark.y.px(mark.ys), strict=True):
+        if high > low:
+            path += f"M{low:.1f} {at:.1f}H{high:.1f}M{low:.1f} {at - 4:.1f}v8M{high:.1f} {at - 4:.1f}v8"
+    return f'<path fill="none" stroke="{mark.colour}" stroke-width="1.5" d="{path}"/>' if path else ""
 
 
 def _markers(mark: Mark, *, titled: bool) -> str:
-    """Markers, one path a style; with tooltips, one element a point."""
-    parts, tip = [], tips(mark.trace) if titled else None
-    for (symbol, size, colour), rows in styles(mark).items():
-        xs, ys = mark.x.px(mark.xs[rows]), mark.y.px(mark.ys[rows])
-        style, dx, dy, tail = paint(mark.marker, mark.opacity, symbol, size, colour)
-        starts = zip((xs + dx).tolist(), (ys + dy).tolist(), rows.tolist(), strict=True)
-        if tip is None:
-            drawn = "".join(f"M{decimal(x)} {decimal(y)}{tail}" for x, y, _ in starts)
-            parts.append(f'<path {style} d="{drawn}"/>')
-        else:
-            inner = (f'<path d="M{decimal(x)} {decimal(y)}{tail}">{tip(row)}</path>' for x, y, row in starts)
-            parts.append(f"<g {style}>{''.join(inner)}</g>")
+    """Markers in one path; with tooltips, one element a point."""
+    (style, dx, dy, tail), tip, rows = glyph(mark), tips(mark.trace), mark.shown
+    starts = zip(mark.x.px(mark.xs[rows]) + dx, mark.y.px(mark.ys[rows]) + dy, rows.tolist(), strict=True)
+    if titled:
+        inner = (f'<path d="M{x:.1f} {y:.1f}{tail}">{tip(row)}</path>' for x, y, row in starts)
+        return f"<g {style}>{''.join(inner)}</g>"
+    return f'<path {style} d="{"".join(f"M{x:.1f} {y:.1f}{tail}" for x, y, _ in starts)}"/>'
+
+
+def _bars(mark: Mark, *, titled: bool) -> str:
+    """Upright bars that stand on zero."""
+    tip, shapes = tips(mark.trace), []
+    (lefts, rights), heads, foot = map(mark.x.px, mark.ends), mark.y.px(mark.ys), mark.y.px(0.0)
+    for row in np.flatnonzero(np.isfinite(heads)).tolist():
+        left, wide = min(lefts[row], rights[row]), abs(rights[row] - lefts[row])
+        gap = 0.5 if wide > 4 else 0.0
+        size = f'width="{wide - 2 * gap:.1f}" height="{abs(foot - heads[row]):.1f}"'
+        at = f'x="{left + gap:.1f}" y="{min(foot, heads[row]):.1f}"'
+        shapes.append(f"<rect {at} {size}>{tip(row) if titled else ''}</rect>")
+    return f'<g fill="{mark.colour}">{"".join(shapes)}</g>'
+
+
+def _heat(mark: Mark) -> str:
+    """A heat map, one path a colour, with its texts."""
+    rows, columns = mark.cells.shape
+    xs, ys = mark.x.px(np.arange(columns + 1) - 0.5), mark.y.px(np.arange(rows + 1) - 0.5)
+    low, high = mark.bounds
+    steps = np.round(np.clip((mark.cells - low) / (high - low), 0, 1) * (SHADES - 1))
+    paths: dict[int, str] = {}
+    for row, column in np.argwhere(np.isfinite(steps)).tolist():
+        cell = f"M{xs[column]:.1f} {ys[row]:.1f}H{xs[column + 1]:.1f}V{ys[row + 1]:.1f}H{xs[column]:.1f}z"
+        step = int(steps[row, column])
+        paths[step] = paths.get(step, "") + cell
+    cells = "".join(f'<path fill="{css(mark.shades[step])}" d="{path}"/>' for step, path in paths.items())
+    return f'<g shape-rendering="crispEdges">{cells}</g>{_texts(mark, steps, xs, ys)}'
+
+
+def _texts(mark: Mark, steps: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> str:
+    """The texts of the cells in the largest size at which all have room; a dash where a value is undefined."""
+    given = listed(mark.trace.get("text"))
+    if not mark.trace.get("texttemplate") or np.shape(given) != steps.shape:
+        return ""
+    wide, tall = abs(xs[1] - xs[0]) - 2, abs(ys[1] - ys[0]) - 2
+    texts = {(row, column): " ".join(plain(given[row][column])) for row, column in np.ndindex(*steps.shape)}
+    texts |= {place: "–" for place in texts if np.isnan(steps[place])}
+    widest = max(span(text, 1) for text in texts.values())
+    size = next((size for size in (11, 10, 9, 8, 7) if widest * size <= wide and size <= tall), 0)
+    parts = []
+    for (row, column), text in texts.items() if size else ():
+        step = steps[row, column]
+        light = 1.0 if np.isnan(step) else mark.shades[int(step)] @ (0.299, 0.587, 0.114)
+        colour = "currentColor" if np.isnan(step) else "#111" if light > 0.55 else "#fff"
+        x, y = (xs[column] + xs[column + 1]) / 2, (ys[row] + ys[row + 1]) / 2 + size * 0.36
+        parts.append(words(x, y, [text], size=size, anchor="middle", more=f' fill="{colour}"'))
     return "".join(parts)
+
+
+def css(rgb: np.ndarray) -> str:
+    """A colour of a scale as CSS."""
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)

@@ -156,7 +156,7 @@ class ComparePanel(CompareState):
         self._labels = labels_of(self._scored, texts, choice)
         self.row = None if self.row is not None and self.row >= len(texts) else self.row
         self.maps = (first, second)
-        self._points.draw(self._figure())
+        self._points.draw(self._figure(), () if self.row is None else (self.row,))
         part = "" if len(texts) == len(everything) else f"A sample of {len(everything):,} texts, seed {self._seed}. "
         self._drawn = (
             f"{part}Colour: {choice}. Before: {first.caption}. After, started from the first: {second.caption}."

@@ -14,7 +14,7 @@ from workbench.spaces.evaluate import Change
 from workbench.widgets.table import cut, table
 
 HEIGHT_PX = 460
-TITLES = ("Scores", "Maps", "Rows that flipped", "Neighbours that changed")
+TITLES = ("Scores", "Maps", "Flipped", "Neighbours")
 LISTED = 100
 MOST = 20
 NAMED = {"style": {"description_width": "initial"}}

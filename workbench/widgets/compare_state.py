@@ -69,7 +69,8 @@ class CompareState(Panel):
 
     def _names(self) -> tuple[str, str]:
         assert self.change is not None
-        return f"before: {self.change.before.model}", f"after: {self.change.after.model}"
+        before, after = (made.model.rpartition("/")[2] for made in (self.change.before, self.change.after))
+        return f"before: {before}", f"after: {after}"
 
     def _code(self) -> str:
         run = run_of(self.after)

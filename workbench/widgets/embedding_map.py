@@ -173,8 +173,7 @@ class EmbeddingMap(MapState):
             webgl=False if self._parts.svg.value else None,
         )
         figure.update_layout(height=HEIGHT_PX, margin={"l": 32, "r": 16, "t": 44, "b": 36})
-        self._points.draw(figure)
-        self._points.mark(self.selection)
+        self._points.draw(figure, self.selection)
         self._parts.caption.value = f"<div class='wb-soft'>{escape(self._caption(self._limit))}</div>"
         self._list()
         self._changed()

@@ -34,10 +34,32 @@ export default async () => {
   const get = async (model) => inner ??= load(model).then(d => typeof d === "function" ? d() : d);
   return {
     async initialize(ctx) { const w = await get(ctx.model); return w.initialize?.(ctx) },
-    async render(ctx) { const w = await get(ctx.model); return w.render(ctx) },
+    async render(ctx) {
+      const w = await get(ctx.model), el = ctx.el;
+      // plotly measures its width when it draws: not before the page has the element
+      for (let k = 0; k < 50 && !el.isConnected; k++) await new Promise(done => setTimeout(done, 20));
+      const remove = await w.render(ctx);
+      // and again whenever it changes: a tab is opened, a side bar is closed
+      const watch = new ResizeObserver(([{contentRect: {width}}]) => {
+        if (width && Math.abs(width - (el._fullLayout?.width ?? width)) > 1) el._responsiveChartHandler?.();
+      });
+      watch.observe(el);
+      // not while it is still being drawn
+      return () => { watch.disconnect(); setTimeout(() => remove?.(), 1000) };
+    },
   };
 };
 """
+_NONE = "rgba(0,0,0,0)"
+# The tool bar's ground is a shade of the paper's colour, which is black where the paper is transparent
+_CLEAR = {
+    "paper_bgcolor": _NONE,
+    "plot_bgcolor": _NONE,
+    "autosize": True,
+    "modebar": {"bgcolor": _NONE, "color": "#888888", "activecolor": "#0072B2"},
+}
+# plotly 7 offers to send a figure with all its texts to its makers' cloud: not here
+_CONFIG = {"responsive": True, "displaylogo": False, "showSendToCloud": False}
 
 
 class _Bundle(anywidget.AnyWidget):
@@ -71,16 +93,15 @@ def _live_class() -> type[go.FigureWidget]:
 
 
 def live(figure: go.Figure) -> go.FigureWidget:
-    """A live copy of a figure, with a transparent ground, so that it follows the page's theme."""
-    figure.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
-    shown = _live_class()(figure)
-    shown._config = {**shown._config, "responsive": True, "displaylogo": False}
+    """A live copy of a figure: as wide as its place, as high as its layout says, on the page's own ground."""
+    shown = _live_class()(figure.update_layout(_CLEAR))
+    shown._config = dict(_CONFIG)
     return shown
 
 
 def redraw(shown: go.FigureWidget, figure: go.Figure) -> None:
     """Put another figure's content in the place of a live one's; the widget stays the same."""
-    figure.update_layout(paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")
+    figure.update_layout(_CLEAR)
     with shown.batch_update():
         shown.data = ()
         shown.layout = figure.layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import logging
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from html import escape
 from typing import Any, Literal
+from urllib.parse import quote
 
 import ipywidgets as W
 import traitlets as t
@@ -21,10 +23,11 @@ from workbench.widgets.latest import Latest
 
 log = logging.getLogger(__name__)
 Kind = Literal["", "busy", "good", "error"]
+_SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
 _MARKS = {"": "", "busy": "↻ ", "good": "✓ ", "error": "⚠ "}
 
 STYLE = """<style>
-.wb-panel {padding: 4px 2px; color: var(--jp-ui-font-color1, #222)}
+.wb-panel {width: 100%; box-sizing: border-box; padding: 4px 2px; color: var(--jp-ui-font-color1, #222)}
 .wb-panel .wb-message {min-height: 1.5em; line-height: 1.5em}
 .wb-panel .wb-error {color: var(--jp-error-color0, #b00020)}
 .wb-panel .wb-code {font: 12px/1.5 var(--jp-code-font-family, monospace); white-space: pre-wrap; overflow-wrap: anywhere;
@@ -32,21 +35,34 @@ STYLE = """<style>
 .wb-panel .wb-soft {color: var(--jp-ui-font-color2, #595959)}
 .wb-panel .wb-gone {color: var(--jp-ui-font-color2, #595959); opacity: .75; text-decoration: line-through dotted}
 .wb-panel .wb-scroll {overflow: auto}
-.wb-panel table.wb-table {border-collapse: collapse; font-size: 13px; line-height: 1.4; width: 100%}
+.wb-panel table.wb-table {border-collapse: collapse; table-layout: auto; margin: 0; font-size: 13px; line-height: 1.4; width: 100%}
 .wb-panel table.wb-table th, .wb-panel table.wb-table td {text-align: left; vertical-align: top; padding: 3px 8px;
   border-bottom: 1px solid var(--jp-border-color2, #ddd); overflow-wrap: anywhere}
 .wb-panel table.wb-table td.wb-number {text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums}
 .wb-panel table.wb-table caption {text-align: left; padding: 2px 8px; color: var(--jp-ui-font-color2, #595959)}
 .wb-panel .widget-html, .wb-panel .widget-html-content {height: auto; line-height: 1.4; overflow-wrap: anywhere}
 .wb-panel .jupyter-button {width: auto}
-.wb-panel .widget-tab > .lm-TabBar .lm-TabBar-tab {flex: 0 1 auto; min-width: 0; padding: 0 10px}
+.wb-panel.widget-vbox > .jupyter-button, .wb-panel .widget-vbox > .jupyter-button {align-self: flex-start}
+.wb-panel .widget-tab > .lm-TabBar .lm-TabBar-content {flex-wrap: wrap}
+.wb-panel .widget-tab > .lm-TabBar .lm-TabBar-tab {flex: 0 0 auto; max-width: 100%; padding: 0 10px}
 .wb-panel .widget-tab > .lm-TabBar .lm-TabBar-tabLabel {overflow: visible}
 .wb-panel :is(button, input, select, textarea, a, summary, [tabindex]):focus-visible {
   outline: 2px solid var(--jp-brand-color1, #0072B2) !important; outline-offset: 1px}
 .wb-panel .js-plotly-plot .main-svg {background: transparent !important}
-.wb-panel .js-plotly-plot :is(.cartesianlayer, .infolayer) text {fill: var(--jp-ui-font-color1, #222) !important}
+.wb-panel .js-plotly-plot {flex: 1 1 0px; min-width: 0}
+.wb-panel .js-plotly-plot :is([class*="axislayer"], [class*="overaxes"], .infolayer) text:not(.wb-keep) {
+  fill: var(--jp-ui-font-color1, #222) !important}
 .wb-panel .js-plotly-plot .gridlayer path {stroke: var(--jp-border-color2, #ddd) !important}
+.wb-panel .js-plotly-plot .zerolinelayer path {stroke: var(--jp-border-color1, #bbb) !important; stroke-width: 1px !important}
+.wb-panel .js-plotly-plot .shapelayer path[style*="stroke: rgb(42, 63, 95)"] {
+  stroke: var(--jp-ui-font-color2, #595959) !important}
 .wb-panel .js-plotly-plot .legend .bg {fill: transparent !important}
+</style>"""
+
+# Where no kernel is, JupyterLab puts "model not found" in the place of the live panel: the picture below says enough
+STILL = """<style>
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .wb-still) > .jp-OutputArea-output:not(:has(*)) {display: none}
+.wb-still .wb-picture {display: block; max-width: 100%; margin: 4px 0}
 </style>"""
 
 
@@ -89,7 +105,8 @@ class Panel(W.VBox):
     def _show(self, *parts: W.Widget) -> None:
         """Lay the parts out above the line of code and the message line."""
         style = W.HTML(
-            f"{STYLE}<style>.{self._id} {{display: none}}</style>",
+            f"{STYLE}<style>.{self._id} {{display: none}}\n"
+            f".jp-OutputArea-child:has(> .jp-OutputArea-output > .{self._id}) {{display: none}}</style>",
             layout={"display": "flex", "height": "0", "margin": "0"},
         )
         self.children = (style, *parts, self._line, self._shown_code)
@@ -181,7 +198,9 @@ class Panel(W.VBox):
         self._handle = display(HTML(self._still()), display_id=self._id)
 
     def _still(self) -> str:
-        return f"<div class='{self._id}'>{self.static()}</div>"
+        # no maths is set in foreign texts; drawings become images
+        drawn = _SVG.sub(_picture, self.static())
+        return f"<div class='wb-still {self._id} tex2jax_ignore mathjax_ignore'>{STILL}{drawn}</div>"
 
     def _renew(self) -> None:
         from IPython.display import HTML
@@ -196,3 +215,13 @@ class Panel(W.VBox):
 def _message(text: str, kind: Kind) -> str:
     role = "alert" if kind == "error" else "status"
     return f"<div class='wb-message {'wb-error' if kind == 'error' else ''}' role='{role}'>{_MARKS[kind]}{escape(text)}</div>"
+
+
+def _picture(found: re.Match[str]) -> str:
+    """A drawing as an image on white: JupyterLab takes `<svg>` out of a notebook that it does not trust, images stay."""
+    label, wide = re.search(r'aria-label="([^"]*)"', found[0]), re.search(r'viewBox="0 0 (\d+)', found[0])
+    drawn = found[0].replace(">", '><rect width="100%" height="100%" fill="#fff"/>', 1)
+    return (
+        f'<img class="wb-picture" alt="{label[1] if label else "Picture of the panel"}" width="{wide[1] if wide else 640}" '
+        f'src="data:image/svg+xml,{quote(drawn, safe=" /:;,=()")}">'
+    )

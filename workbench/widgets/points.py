@@ -11,6 +11,7 @@ import ipywidgets as W
 import numpy as np
 import plotly.graph_objects as go
 
+from workbench.plots.theme import AFTER
 from workbench.widgets.figure import forget, live, redraw
 
 ANSWER_S = 30.0
@@ -74,20 +75,24 @@ class Points:
         self._box, self._selected, self._clicked, self._hovered = box, selected, clicked, hovered
         self._lock = threading.RLock()
         self._marked: tuple[int, ...] = ()
+        self._has_texts = False
         self._until = 0.0  # until then the page owes an answer
         self.figure: go.FigureWidget | None = None
 
-    def draw(self, figure: go.Figure) -> None:
-        """Show a figure whose traces have row numbers in `customdata`."""
+    def draw(self, figure: go.Figure, marked: tuple[int, ...] = ()) -> None:
+        """Show a figure whose traces have row numbers in `customdata`, with these rows marked."""
         with self._lock:
-            self._until = 0.0
-            figure.update_layout(dragmode="lasso", modebar={"bgcolor": "rgba(0,0,0,0)", "color": "#888888"})
+            self._until, self._marked = 0.0, marked
+            bar = {"bgcolor": "rgba(0,0,0,0)", "color": "#888888", "activecolor": AFTER}
+            figure.update_layout(dragmode="lasso", modebar=bar)
+            self._has_texts = any(trace.text is not None for trace in figure.data)
+            for trace, places in zip(figure.data, self._places(figure), strict=True):
+                trace.selectedpoints = places
             if self.figure is not None:
                 redraw(self.figure, figure)
                 return
             self.figure = live(figure)
             self.figure._esm = self.figure._esm.replace("export default", "const plain =") + _MESSAGES
-            self.figure._config = {**(self.figure._config or {}), "responsive": True, "displaylogo": False}
             self.figure.on_msg(self._on_message)
             self._box.children = (self.figure,)
 
@@ -98,17 +103,23 @@ class Points:
             if time.monotonic() >= self._until:
                 self._apply()
 
-    def _apply(self) -> None:
-        if self.figure is None:
-            return
+    def _places(self, figure: go.Figure) -> list[list[int] | None]:
+        """For each trace what is marked in it; None where nothing is marked in any."""
+        if not self._marked:
+            return [None] * len(figure.data)
         rows = np.asarray(self._marked, dtype=np.int64)
         # lists, since typed arrays do not count as a selection in the page
-        places = [np.flatnonzero(np.isin(trace.customdata, rows)).tolist() for trace in self.figure.data]
-        # first something else: what the page did itself is not known here, and what seems equal would not be sent
-        for final in (False, True):
+        return [np.flatnonzero(np.isin(trace.customdata, rows)).tolist() for trace in figure.data]
+
+    def _apply(self, *, anew: bool = False) -> None:
+        """Tell the page what is marked. `anew`: also what seems to be so already, since the page unmarked it by itself."""
+        if self.figure is None:
+            return
+        places = self._places(self.figure)
+        for final in (False, True) if anew else (True,):
             with self.figure.batch_update():
                 for trace, wanted in zip(self.figure.data, places, strict=True):
-                    trace.selectedpoints = wanted if len(rows) and final else None if len(rows) or final else []
+                    trace.selectedpoints = wanted if final else [] if wanted is None else None
 
     def close(self) -> None:
         """Forget the figure; the page frees what it held."""
@@ -127,24 +138,29 @@ class Points:
             self._on_selection(rows, outlined=event == "plotly_selected")
         elif rows and event == "plotly_click":
             self._clicked(rows[0])
-        elif rows and event == "plotly_hover" and self._hovered is not None and self.figure.data[0].text is None:
+        elif rows and event == "plotly_hover" and self._hovered is not None and not self._has_texts:
             self._hovered(rows[0])
 
     def _rows(self, points: dict[str, list[int]]) -> tuple[int, ...]:
         """Row numbers of points that are given by trace and place in the trace."""
         assert self.figure is not None
         with self._lock:
-            traces = self.figure.data
-            found = [
-                np.asarray(traces[int(n)].customdata)[places] for n, places in points.items() if int(n) < len(traces)
-            ]
-        return tuple(int(row) for row in np.unique(np.concatenate(found))) if found else ()
+            held = [np.asarray(trace.customdata) for trace in self.figure.data]
+        # a message may speak of a figure that was redrawn since
+        rows = {
+            int(held[int(n)][at])
+            for n, its in points.items()
+            if int(n) < len(held)
+            for at in its
+            if at < len(held[int(n)])
+        }
+        return tuple(sorted(rows))
 
     def _on_selection(self, rows: tuple[int, ...], *, outlined: bool) -> None:
         with self._lock:
             if not rows and time.monotonic() < self._until:
                 self._until = 0.0
-                self._apply()
+                self._apply(anew=True)
                 return
             self._marked = rows
             if outlined and self.figure is not None:
@@ -152,5 +168,5 @@ class Points:
                 self.figure._send_relayout_msg({"selections": []})
                 self._until = time.monotonic() + ANSWER_S
             else:
-                self._apply()
+                self._apply(anew=True)
         self._selected(rows)
