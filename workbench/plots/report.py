@@ -51,7 +51,7 @@ def _draw(figure: go.Figure) -> str:
         figure.to_html(
             full_html=False,
             include_plotlyjs=False,
-            config={"responsive": True, "displaylogo": False},
+            config={"responsive": True, "displaylogo": False, "showSendToCloud": False},
             default_width="100%",
         )
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.recipe import Recipe
 
 BLOCK = 4096
+HELD_OUT = ("test", "validation", "valid", "dev", "eval")
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def held_out_part(examples: Examples) -> str | None:
     """
     if examples.split != "train" or examples.picked:
         return None
-    return next((name for name in ("test", "validation", "dev") if name in examples.splits), None)
+    return next((name for name in HELD_OUT if name in examples.splits), None)
 
 
 def rows_to_score(examples: Examples | None, recipe: Recipe | None = None) -> tuple[Examples, str]:

@@ -200,7 +200,7 @@ class Panel(W.VBox):
     def _still(self) -> str:
         # no maths is set in foreign texts; drawings become images
         drawn = _SVG.sub(_picture, self.static())
-        return f"<div class='wb-still {self._id} tex2jax_ignore mathjax_ignore'>{STILL}{drawn}</div>"
+        return f"<div class='wb-panel wb-still {self._id} tex2jax_ignore mathjax_ignore'>{STYLE}{STILL}{drawn}</div>"
 
     def _renew(self) -> None:
         from IPython.display import HTML

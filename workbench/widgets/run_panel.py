@@ -139,6 +139,8 @@ class RunPanel(Panel):
         """Lay the curves of several runs over one another and show what differs; None takes those chosen in the list."""
         chosen = runs if runs is not None else [Run(self._runs / name) for name in self._past.value]
         self._compared.value = f"<div class='wb-scroll'>{compare_runs(chosen)._repr_html_()}</div>"
+        if self.run is not None and self.run.state not in GOES_ON:
+            self._looked.wait()  # else its own curves would come after these
         self._draw({run.folder.name: course(run.events()) for run in chosen})
         self.say(f"The curves above are those of {len(chosen)} runs", "good")
 
@@ -227,12 +229,13 @@ class RunPanel(Panel):
 
     def _draw(self, courses: dict[str, Course]) -> None:
         figure = curves_figure(courses)
-        self._courses = courses
-        if self._figure is None:
-            self._figure = live(figure)
-            self._curves.children = (self._figure,)
-        else:
-            refill(self._figure, figure)
+        with self._lock:
+            self._courses = courses
+            if self._figure is None:
+                self._figure = live(figure)
+                self._curves.children = (self._figure,)
+            else:
+                refill(self._figure, figure)
 
     # parts
 
