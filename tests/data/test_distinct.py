@@ -31,7 +31,9 @@ def test_columns_with_one_or_with_many_values_are_no_colours() -> None:
 
 
 def test_a_column_of_the_table_named_column_goes_before_ours() -> None:
-    data = table({"anchor": ["a", "b"], "positive": ["c", "d"], "column": ["x", "y"]}, anchor="anchor", positive="positive")
+    data = table(
+        {"anchor": ["a", "b"], "positive": ["c", "d"], "column": ["x", "y"]}, anchor="anchor", positive="positive"
+    )
     assert colour_choices(data) == ("column",)
     assert labels_of(data, ["a", "d"], "column") == ("x", "y")
 
@@ -60,5 +62,7 @@ def test_numbers_and_truths_are_shown_as_words() -> None:
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(DataError, match=r"got 'topik'; did you mean 'topic'\?; there are anchor, positive, topic, n, column"):
+    with pytest.raises(
+        DataError, match=r"got 'topik'; did you mean 'topic'\?; there are anchor, positive, topic, n, column"
+    ):
         labels_of(table(PAIRS, anchor="anchor", positive="positive"), ["a"], "topik")

@@ -56,6 +56,9 @@ def test_six_clicks_lead_from_nothing_to_a_tuned_model_its_card_and_its_map(lab:
     clicks.on("button", "Draw the map")
     lab.expect(lab.output().get_by_text("trustworthiness").first).to_be_visible(timeout=WAIT_MS)
     assert clicks.count <= 6
+    drawn = "[...[...document.querySelectorAll('.js-plotly-plot')].at(-1)._fullData].reduce((sum, trace) => sum + trace._length, 0)"
+    lab.page.wait_for_function(f"{drawn} === 792")
+    assert not [line for line in lab.console if "Error setting state" in line]
     scores = json.loads(lab.py("import json; print(json.dumps(bench.run.scores['change']['delta']['cosine_ndcg@10']))"))
     assert scores["mid"] > 0
     assert (

@@ -75,6 +75,8 @@ def test_other_texts_are_refused() -> None:
 
 @pytest.mark.parametrize("where", ["text", "label", "title", "names"])
 def test_hostile_text_is_escaped(where: str) -> None:
-    first, second = pair(3, labels=[HOSTILE if where == "label" else "a"] * 3, texts=[HOSTILE if where == "text" else "t"] * 3)
+    first, second = pair(
+        3, labels=[HOSTILE if where == "label" else "a"] * 3, texts=[HOSTILE if where == "text" else "t"] * 3
+    )
     names = (HOSTILE, "b") if where == "names" else ("a", "b")
     assert is_escaped(pair_figure(first, second, title=HOSTILE if where == "title" else "t", names=names))

@@ -38,7 +38,11 @@ def test_length_does_not_matter() -> None:
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
 def test_a_text_without_a_direction_is_in_no_cluster(bad: float) -> None:
-    assert clusters(space(np.vstack([np.eye(2), np.full((1, 2), bad)])), count=1) == ("cluster 1", "cluster 1", "no vector")
+    assert clusters(space(np.vstack([np.eye(2), np.full((1, 2), bad)])), count=1) == (
+        "cluster 1",
+        "cluster 1",
+        "no vector",
+    )
 
 
 def test_fewer_come_where_fewer_vectors_differ() -> None:

@@ -119,4 +119,6 @@ def test_anything_else_is_no_model(wrong: object) -> None:
 
 def test_it_loads_nothing_heavy() -> None:
     code = "import sys, workbench.spaces.stages, workbench.spaces.compare, workbench.spaces.clusters, workbench.plots.pair; print([m for m in ('torch', 'umap', 'sklearn', 'scipy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )

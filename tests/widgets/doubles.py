@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,9 @@ class FakeEngine:
         if function is evaluate:
             model = arguments[0]
             self.models.append(model)
-            return evaluate(Model(lambda text: self.vector(text, model), model, 8), *arguments[1:], resamples=50)
+            held: Any = Model(lambda text: self.vector(text, model), model, 8)
+            held.model_card_data = SimpleNamespace(base_model=model)
+            return evaluate(held, *arguments[1:], resamples=50)
         return function(*arguments, **options)
 
 

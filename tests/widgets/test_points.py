@@ -26,9 +26,7 @@ class Heard:
         self.clicked: list[int] = []
         self.hovered: list[int] = []
         self.box = W.VBox()
-        self.points = Points(
-            self.box, selected=self._select, clicked=self.clicked.append, hovered=self.hovered.append
-        )
+        self.points = Points(self.box, selected=self._select, clicked=self.clicked.append, hovered=self.hovered.append)
 
     def _select(self, rows: tuple[int, ...]) -> None:
         self.selected.append(rows)
@@ -132,7 +130,8 @@ def test_messages_about_an_older_picture_do_no_harm(heard: Heard) -> None:
 
 def test_the_page_is_told_to_send_messages(heard: Heard) -> None:
     source = heard.figure._esm
-    assert source.count("export default") == 1 and "const plain =" in source and "model.send(" in source
+    assert source.count("export default") == 1
+    assert "_js2py_pointsCallback" in source and "model.send({workbench: value.event_type" in source
 
 
 def test_closing_frees_the_figure(heard: Heard) -> None:

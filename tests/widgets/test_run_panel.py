@@ -42,8 +42,8 @@ def test_a_finished_run_shows_its_outcome_curves_card_and_recipe(make_run: MakeR
     assert panel.message == (
         "finished: cosine_ndcg@10 0.500 → 0.600, difference +0.100 [+0.080, +0.120], on 72 held-out units of glossary/qa test"
     )
-    assert {trace.name for trace in panel._figure.data} >= {"first", "score before training"}
-    assert list(panel._figure.data[0].y) == [2.0, 1.0]
+    assert {trace.name for trace in panel._pane.figure.data} >= {"first", "score before training"}
+    assert list(panel._pane.figure.data[0].y) == [2.0, 1.0]
     assert "&lt;script&gt;card" in panel._card.value and "<script>" not in panel._card.value
     assert "&lt;b&gt;" in panel._log.value
     assert "MultipleNegativesRankingLoss" in panel._asked.value
@@ -61,12 +61,12 @@ def test_a_finished_run_shows_its_outcome_curves_card_and_recipe(make_run: MakeR
 def test_a_live_run_is_followed_with_its_time_left_and_new_points(make_run: MakeRun, lives: None) -> None:
     run = make_run(said="running", lives=True, events=[scored(0, 0.5), step(1)])
     panel = RunPanel(run=run)
-    until(lambda: "1 min 15 s left" in panel._state.value and panel._figure is not None)
+    until(lambda: "1 min 15 s left" in panel._state.value and panel._pane.figure is not None)
     assert (panel._bar.value, panel._bar.max) == (2, 4)
     assert not panel._stop.disabled and panel._resume.disabled and panel._zip.disabled
     with run.files.events.open("a") as file:
         file.write(json.dumps(step(2)) + "\n")
-    until(lambda: len(panel._figure.data[0].x) == 2)
+    until(lambda: len(panel._pane.figure.data[0].x) == 2)
     panel._stop.click()
     until(lambda: run.files.stop.exists())
     run.files.status.write_text(
@@ -80,11 +80,11 @@ def test_a_live_run_is_followed_with_its_time_left_and_new_points(make_run: Make
 def test_events_that_a_resume_took_back_leave_the_curves(make_run: MakeRun, lives: None) -> None:
     run = make_run(said="running", lives=True, events=[step(1), step(2), step(3)])
     panel = RunPanel(run=run)
-    until(lambda: panel._figure is not None and len(panel._figure.data[0].x) == 3)
+    until(lambda: panel._pane.figure is not None and len(panel._pane.figure.data[0].x) == 3)
     records.rewind(run.files.events, 1)
     with run.files.events.open("a") as file:
         file.write(json.dumps(step(2, loss=0.25)) + "\n")
-    until(lambda: list(panel._figure.data[0].y) == [2.0, 0.25])
+    until(lambda: list(panel._pane.figure.data[0].y) == [2.0, 0.25])
     panel.close()
 
 
@@ -120,7 +120,7 @@ def test_past_runs_are_listed_compared_and_opened(make_run: MakeRun, tmp_path: P
     panel.settle(20)
     assert "epochs" in panel._compared.value and "0.5000 → 0.7000" in panel._compared.value
     assert "batch_size" not in panel._compared.value, "only settings that differ"
-    assert [trace.name for trace in panel._figure.data if trace.name in ("first", "second")].count("second") == 5
+    assert [trace.name for trace in panel._pane.figure.data if trace.name in ("first", "second")].count("second") == 5
     panel._past.value = ("second",)
     buttons["Watch this run"].click()
     panel.settle(20)

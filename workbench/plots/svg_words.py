@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import math
 import re
-import unicodedata
 from collections.abc import Callable
 from html import escape, unescape
 from typing import Any
@@ -18,7 +15,8 @@ _TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _FIELD = re.compile(r"%\{([\w.]+)(?::([^}]*))?\}")
-_FORMAT = re.compile(r",?(\.\d)?[efg%]")
+# widths of letters as shares of the size; no font is at hand, so they are rather too large
+_WIDTHS = dict.fromkeys("iljtfrI.,:;'|!()[] ", 0.36) | dict.fromkeys("mwMW@%<>=+~#−–…", 0.9)
 
 
 def look(held: Any, path: str, usual: Any = None) -> Any:
@@ -28,17 +26,8 @@ def look(held: Any, path: str, usual: Any = None) -> Any:
     return usual if held is None else held
 
 
-def listed(values: Any) -> Any:
-    """The values of a plotly array: as they are, or unpacked from base64 where the figure is a copy."""
-    if not isinstance(values, dict):
-        return values
-    flat = np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
-    return flat.reshape([int(side) for side in values["shape"].split(",")]) if "shape" in values else flat
-
-
 def numbers(values: Any) -> np.ndarray:
     """float64, in the shape of the values; NaN where one is missing or beyond all scales, and for words."""
-    values = listed(values)
     try:
         floats = np.asarray(() if values is None else values, dtype=float)
     except (TypeError, ValueError, OverflowError):
@@ -53,40 +42,29 @@ def plain(text: object) -> list[str]:
     return [line for line in lines if line]
 
 
-def number(value: object, form: str | None = None) -> str:
+def number(value: Any, form: str | None = None) -> str:
     """A number in few characters, by a format such as ``.2f`` where one is given; other values as they are."""
     if not isinstance(value, int | float | np.number):
         return "" if value is None else str(value)
-    if not math.isfinite(value):
-        return "undefined"
-    if form and _FORMAT.fullmatch(form):
+    if form:
         return format(float(value), form)
-    if float(value).is_integer() and abs(value) < 1e6:
+    if float(value).is_integer() and abs(float(value)) < 1e6:
         return f"{value:,.0f}"
     return f"{value:.4g}".replace("e+", "e").replace("e0", "e").replace("e-0", "e-")
 
 
 def span(text: str, size: float = SIZE) -> float:
-    """About how many px a line of text is wide; no font is at hand, so it is counted rather too wide."""
-    wide = 0.0
-    for sign in text:
-        if sign in "iljtfrI.,:;'|!()[] ":
-            wide += 0.36
-        elif unicodedata.east_asian_width(sign) in "WF":
-            wide += 1.1
-        else:
-            wide += 0.9 if sign in "mwMW@%<>=+~#" else 0.75 if sign.isupper() else 0.63
-    return wide * size
+    """About how many px a line of text is wide."""
+    usual = ((0.75 if sign.isupper() else 0.63) if ord(sign) < 0x1100 else 1.1 for sign in text)
+    return size * sum(_WIDTHS.get(sign, share) for sign, share in zip(text, usual, strict=True))
 
 
 def cut(text: str, room: float, size: float = SIZE) -> str:
     """A line that is at most `room` px wide."""
-    text = text[:400]
-    if span(text, size) <= room:
-        return text
-    while text and span(text + "…", size) > room:
-        text = text[:-1]
-    return text.rstrip() + "…" if text else ""
+    short = text[:400]
+    while short and span(short, size) > room:
+        short = short.removesuffix("…")[:-1].rstrip() + "…" if len(short) > 2 else ""
+    return short
 
 
 def wrap(lines: list[str], room: float, *, size: float = SIZE, most: int = 3) -> list[str]:
@@ -106,28 +84,24 @@ def words(x: float, y: float, lines: list[str], *, size: float = SIZE, anchor: s
     """A `<text>` whose first base line is at y. This is where texts are escaped, once."""
     if not any(lines):
         return ""
-    style = (f' font-size="{size:g}"' if size != SIZE else "") + (
-        f' text-anchor="{anchor}"' if anchor != "start" else ""
-    )
+    at = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    big = f' font-size="{size:g}"' if size != SIZE else ""
     inner = escape(lines[0]) + "".join(f'<tspan x="{x:.1f}" dy="{LINE}">{escape(line)}</tspan>' for line in lines[1:])
-    return f'<text x="{x:.1f}" y="{y:.1f}"{style}{more}>{inner}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}"{big}{at}{more}>{inner}</text>'
 
 
 def tips(trace: dict[str, Any]) -> Callable[[int], str]:
     """A function from row to `<title>`: the hover text as plain lines."""
-    held = {name: listed(trace.get(name)) for name in ("x", "y", "text", "customdata")}
     template = str(trace.get("hovertemplate") or "%{x}, %{y}").replace("<extra>", "<br>")
 
     def tip(row: int) -> str:
         def fill(found: re.Match[str]) -> str:
-            if found[1] == "fullData.name":
-                return str(trace.get("name") or "")
-            column = held.get(found[1])
+            column = trace.get(found[1].removeprefix("fullData."))
             if column is None or isinstance(column, str):
                 return column or ""
             return number(column[row], found[2]) if row < len(column) else ""
 
-        # each field is filled in once, and only then read as HTML: a text cannot bring a field of its own
+        # all fields are filled in at once, so that a text cannot bring a field of its own
         return f"<title>{escape(chr(10).join(plain(_FIELD.sub(fill, template)))[:200])}</title>"
 
     return tip

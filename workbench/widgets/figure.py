@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,8 @@ export default async () => {
       const w = await get(ctx.model), el = ctx.el;
       // plotly measures its width when it draws: not before the page has the element
       for (let k = 0; k < 50 && !el.isConnected; k++) await new Promise(done => setTimeout(done, 20));
-      const remove = await w.render(ctx);
+      let remove;
+      try { remove = await w.render(ctx) } finally { ctx.model.send({workbench: "drawn"}) }
       // and again whenever it changes: a tab is opened, a side bar is closed
       const watch = new ResizeObserver(([{contentRect: {width}}]) => {
         if (width && Math.abs(width - (el._fullLayout?.width ?? width)) > 1) el._responsiveChartHandler?.();
@@ -76,12 +79,15 @@ def _bundle() -> _Bundle:
     return _held[0]
 
 
-@lru_cache(maxsize=1)
-def _live_class() -> type[go.FigureWidget]:
-    """Made on first use: plotly's own class takes one to two seconds to import (it loads nbformat and jsonschema)."""
+@lru_cache
+def _live_class(around: str) -> type[go.FigureWidget]:
+    """Made on first use: plotly's own class takes one to two seconds to import (it loads nbformat and jsonschema).
+
+    What is `around` belongs to the class: the page would draw a figure anew whose script changes.
+    """
 
     class LiveFigure(go.FigureWidget):
-        _esm = _SHIM
+        _esm = _SHIM.replace("export default", "const plain =") + around if around else _SHIM
         _bundle = t.Instance(W.Widget).tag(sync=True, **W.widget_serialization)
         _bundle_version = t.Unicode(plotly.__version__).tag(sync=True)
 
@@ -92,9 +98,14 @@ def _live_class() -> type[go.FigureWidget]:
     return LiveFigure
 
 
-def live(figure: go.Figure) -> go.FigureWidget:
-    """A live copy of a figure: as wide as its place, as high as its layout says, on the page's own ground."""
-    shown = _live_class()(figure.update_layout(_CLEAR))
+def live(figure: go.Figure, *, around: str = "") -> go.FigureWidget:
+    """A live copy of a figure: as wide as its place, as high as its layout says, on the page's own ground.
+
+    Args:
+        figure: what to show.
+        around: script of another widget around the plain one, which it finds under the name `plain`.
+    """
+    shown = _live_class(around)(figure.update_layout(_CLEAR))
     shown._config = dict(_CONFIG)
     return shown
 
@@ -123,7 +134,66 @@ def _words(figure: go.Figure) -> list[str | None]:
     return [trace.name for trace in figure.data] + [note.text for note in figure.layout.annotations]
 
 
-def forget(shown: Any) -> None:
-    """Close a live figure; the page frees its WebGL contexts."""
+class Pane:
+    """A box with one live figure, made when the first picture comes.
+
+    What is told to a figure while the page still loads plotly is lost there. So the page says when it has drawn; if the
+    figure changed before, a new one takes its place, which brings all that it has to show.
+
+    Args:
+        box: where the figure is put.
+        heard: called with each figure and what the page says of it.
+        around: as for `live`.
+    """
+
+    def __init__(self, box: W.Box, heard: Callable[[Any, Any, Any], None] | None = None, *, around: str = "") -> None:
+        self._box, self._heard, self._around = box, heard, around
+        self._lock = threading.RLock()
+        self._drawn = self._stale = False
+        self.figure: go.FigureWidget | None = None
+
+    def draw(self, figure: go.Figure, *, alike: bool = False) -> None:
+        """Show a figure. `alike`: where it has the words of the one shown, only x and y travel."""
+        with self._lock:
+            if self.figure is None:
+                self._put(figure)
+                return
+            self.changing()
+            (refill if alike else redraw)(self.figure, figure)
+
+    def changing(self) -> None:
+        """The figure is about to be changed by somebody else."""
+        self._stale = not self._drawn
+
+    def close(self) -> None:
+        """Forget the figure; the page frees what it held."""
+        with self._lock:
+            if self.figure is not None:
+                _forget(self.figure)
+                self.figure = None
+                self._box.children = ()
+
+    def _put(self, figure: go.Figure) -> None:
+        shown = live(figure, around=self._around)
+        old, self.figure = self.figure, shown
+        self._drawn = self._stale = False
+        shown.on_msg(self._told)
+        if self._heard is not None:
+            shown.on_msg(self._heard)
+        self._box.children = (shown,)
+        if old is not None:
+            _forget(old)
+
+    def _told(self, shown: Any, content: Any, _: Any) -> None:
+        if not isinstance(content, dict) or content.get("workbench") != "drawn":
+            return
+        with self._lock:
+            if shown is self.figure:
+                self._drawn = True
+                if self._stale:
+                    self._put(go.Figure(self.figure))
+
+
+def _forget(shown: Any) -> None:
     with contextlib.suppress(Exception):
         shown.close()

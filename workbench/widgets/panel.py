@@ -49,7 +49,7 @@ STYLE = """<style>
 .wb-panel :is(button, input, select, textarea, a, summary, [tabindex]):focus-visible {
   outline: 2px solid var(--jp-brand-color1, #0072B2) !important; outline-offset: 1px}
 .wb-panel .js-plotly-plot .main-svg {background: transparent !important}
-.wb-panel .js-plotly-plot {flex: 1 1 0px; min-width: 0}
+.wb-panel .js-plotly-plot {width: 100%; min-width: 0}
 .wb-panel .js-plotly-plot :is([class*="axislayer"], [class*="overaxes"], .infolayer) text:not(.wb-keep) {
   fill: var(--jp-ui-font-color1, #222) !important}
 .wb-panel .js-plotly-plot .gridlayer path {stroke: var(--jp-border-color2, #ddd) !important}

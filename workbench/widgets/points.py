@@ -11,8 +11,7 @@ import ipywidgets as W
 import numpy as np
 import plotly.graph_objects as go
 
-from workbench.plots.theme import AFTER
-from workbench.widgets.figure import forget, live, redraw
+from workbench.widgets.figure import Pane
 
 ANSWER_S = 30.0
 # Plotly tells Python what the mouse does through one synchronised value, in which a selection that waits to be sent is
@@ -39,16 +38,7 @@ export default async () => {
   const inner = await plain();
   return {
     initialize: (ctx) => inner.initialize({...ctx, model: told(ctx.model)}),
-    render: async (ctx) => {
-      const done = await inner.render(ctx);
-      // drawn in a closed tab a figure has a width of its own; plotly looks again when the window says so
-      const seen = new ResizeObserver(() => {
-        const drawn = (ctx.el._fullLayout ?? ctx.el.querySelector(".js-plotly-plot")?._fullLayout)?.width;
-        if (drawn && ctx.el.clientWidth && Math.abs(drawn - ctx.el.clientWidth) > 1) window.dispatchEvent(new Event("resize"));
-      });
-      seen.observe(ctx.el);
-      return () => { seen.disconnect(); done?.(); };
-    },
+    render: (ctx) => inner.render(ctx),
   };
 };
 """
@@ -72,29 +62,27 @@ class Points:
         clicked: Callable[[int], None],
         hovered: Callable[[int], None] | None = None,
     ) -> None:
-        self._box, self._selected, self._clicked, self._hovered = box, selected, clicked, hovered
+        self._selected, self._clicked, self._hovered = selected, clicked, hovered
+        self._pane = Pane(box, self._on_message, around=_MESSAGES)
         self._lock = threading.RLock()
         self._marked: tuple[int, ...] = ()
         self._has_texts = False
         self._until = 0.0  # until then the page owes an answer
-        self.figure: go.FigureWidget | None = None
+
+    @property
+    def figure(self) -> go.FigureWidget | None:
+        """The live figure, None before the first picture."""
+        return self._pane.figure
 
     def draw(self, figure: go.Figure, marked: tuple[int, ...] = ()) -> None:
         """Show a figure whose traces have row numbers in `customdata`, with these rows marked."""
         with self._lock:
             self._until, self._marked = 0.0, marked
-            bar = {"bgcolor": "rgba(0,0,0,0)", "color": "#888888", "activecolor": AFTER}
-            figure.update_layout(dragmode="lasso", modebar=bar)
+            figure.update_layout(dragmode="lasso")
             self._has_texts = any(trace.text is not None for trace in figure.data)
             for trace, places in zip(figure.data, self._places(figure), strict=True):
                 trace.selectedpoints = places
-            if self.figure is not None:
-                redraw(self.figure, figure)
-                return
-            self.figure = live(figure)
-            self.figure._esm = self.figure._esm.replace("export default", "const plain =") + _MESSAGES
-            self.figure.on_msg(self._on_message)
-            self._box.children = (self.figure,)
+            self._pane.draw(figure)
 
     def mark(self, rows: tuple[int, ...]) -> None:
         """Show these rows as selected and all others pale; no rows: nothing is selected."""
@@ -116,6 +104,7 @@ class Points:
         if self.figure is None:
             return
         places = self._places(self.figure)
+        self._pane.changing()
         for final in (False, True) if anew else (True,):
             with self.figure.batch_update():
                 for trace, wanted in zip(self.figure.data, places, strict=True):
@@ -123,11 +112,7 @@ class Points:
 
     def close(self) -> None:
         """Forget the figure; the page frees what it held."""
-        with self._lock:
-            if self.figure is not None:
-                forget(self.figure)
-                self.figure = None
-                self._box.children = ()
+        self._pane.close()
 
     def _on_message(self, _: Any, content: Any, __: Any) -> None:
         event = content.get("workbench") if isinstance(content, dict) else None

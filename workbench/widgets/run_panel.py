@@ -21,7 +21,7 @@ from workbench.training import launch, records
 from workbench.training.comparison import compare_runs
 from workbench.training.run import Run, attach
 from workbench.widgets.download import Download
-from workbench.widgets.figure import live, refill
+from workbench.widgets.figure import Pane
 from workbench.widgets.panel import Panel
 
 POLL_S = 0.5
@@ -60,7 +60,6 @@ class RunPanel(Panel):
         self._runs = Path(runs)
         self._watching = 0
         self._looked = threading.Event()
-        self._figure: Any = None
         self._courses: dict[str, Course] = {}
         self._build()
         self.recipe = recipe
@@ -87,6 +86,7 @@ class RunPanel(Panel):
             "<div class='wb-soft'>The curves of the run appear here: loss, score, learning rate, gradient norm, tokens a second.</div>"
         )
         self._curves = W.VBox([waiting], layout=W.Layout(min_height="470px", width="100%"))
+        self._pane = Pane(self._curves)
         self._log, self._card, self._asked = W.HTML(), W.HTML(), W.HTML()
         self._past = W.SelectMultiple(
             description="Runs, newest first",
@@ -179,7 +179,7 @@ class RunPanel(Panel):
                 new, after = records.read_events(run.files.events, place)
                 events = [*events, *new] if after >= place else new
                 place = after
-                if new or self._figure is None:
+                if new or self._pane.figure is None:
                     self._draw({run.folder.name: course(events)})
                 self._tell(run, state)
                 if state not in GOES_ON:
@@ -231,11 +231,7 @@ class RunPanel(Panel):
         figure = curves_figure(courses)
         with self._lock:
             self._courses = courses
-            if self._figure is None:
-                self._figure = live(figure)
-                self._curves.children = (self._figure,)
-            else:
-                refill(self._figure, figure)
+            self._pane.draw(figure, alike=True)
 
     # parts
 
@@ -294,6 +290,7 @@ class RunPanel(Panel):
     def close(self) -> None:
         """Close the panel; the run goes on."""
         self._watching += 1
+        self._pane.close()
         super().close()
 
 
