@@ -19,6 +19,7 @@ from workbench import files
 from workbench.cards.script import render
 from workbench.checks.before import check
 from workbench.checks.finding import Findings
+from workbench.data.distinct import colour_choices, distinct_texts, labels_of
 from workbench.data.load import load
 from workbench.data.prepare import prepare
 from workbench.data.tokens import TokenStats, token_stats
@@ -30,6 +31,7 @@ from workbench.plots.report import Section, Table, page
 from workbench.plots.scores import scores_figure
 from workbench.plots.similarity import change_figure
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
+from workbench.spaces.compare import rows_to_score
 from workbench.spaces.encode import embed
 from workbench.spaces.engine import engine
 from workbench.spaces.evaluate import Change, Delta, Score, compare, evaluate
@@ -118,23 +120,17 @@ def run_demo(out: Path, show: Show) -> dict[str, Any]:
 def table_map(model: str, data: str, seed: int, show: Show) -> str:
     """A page with the map of all distinct texts of a table, coloured by label where it has one."""
     examples = load(data)
-    labels = (
-        [str(value) for value in examples.column(examples.label)]
-        if examples.label and len(examples.texts) == 1
-        else None
-    )
-    texts = [text for name in examples.texts for text in examples.column(name)]
-    names = labels or [name for name in examples.texts for _ in range(len(examples))]
-    distinct = dict(zip(texts, names, strict=True))
+    texts, by = distinct_texts(examples), next(iter(colour_choices(examples)), "")
+    labels = labels_of(examples, texts, by) if by else None
     show("encoding and drawing", 0, None)
-    drawn = engine().call(_one_map, list(distinct), list(distinct.values()), model, seed)
+    drawn = engine().call(_one_map, texts, labels, model, seed)
     return page(
         f"Map of {examples.name}",
         drawn.caption,
         [
             Section(
                 "Map",
-                "Colour is the label." if labels else "Colour is the column.",
+                f"Colour: {by}." if by else "",
                 figures=[map_figure(drawn, title=f"{examples.name}, {model}")],
             )
         ],
@@ -144,10 +140,7 @@ def table_map(model: str, data: str, seed: int, show: Show) -> str:
 def table_comparison(model_a: str, model_b: str, data: str, show: Show) -> tuple[Change, str]:
     """Both models scored on the same table, and a page that shows it."""
     examples = load(data)
-    if examples.split == "train" and (
-        part := next((name for name in ("test", "validation", "dev") if name in examples.splits), None)
-    ):
-        examples = examples.part(part)
+    examples, _ = rows_to_score(examples)
     show("scoring both models", 0, None)
     change = engine().call(_compared, model_a, model_b, examples)
     scores = {"before": change.before.to_json(), "after": change.after.to_json(), "change": change.to_json()}
@@ -166,7 +159,7 @@ def _spaces(base: str, tuned: str) -> tuple[Similarity, Similarity, list[Project
     return similarity(SENTENCES, base), similarity(SENTENCES, tuned), [first, second]
 
 
-def _one_map(texts: list[str], labels: list[str], model: str, seed: int) -> Projection:
+def _one_map(texts: list[str], labels: tuple[str, ...] | None, model: str, seed: int) -> Projection:
     return project(embed(texts, model, labels=labels), seed=seed)
 
 
