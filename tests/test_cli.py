@@ -452,3 +452,56 @@ def test_the_recipe_that_a_script_is_made_of_is_read_as_the_library_reads_it(
 
     assert call("script", path, "-o", "script.py").status == 0
     assert (here / "script.py").read_text() == script(Recipe.from_yaml(path), folder=here)
+
+
+@pytest.mark.parametrize(("loss", "status"), [("MultipleNegativesRankingLoss", 0), ("TripletLoss", 1)])
+def test_the_checks_say_in_their_exit_status_whether_something_cannot_work(
+    call: Call, tiny_bert: Path, table: Path, here: Path, loss: str, status: int
+) -> None:
+    recipe = recipe_file(here / "r.yaml", tiny_bert, table, loss={"name": loss}, max_steps=20, warmup=2)
+    done = call("check", recipe, "--json")
+    assert done.status == status, done.err
+    found = json.loads(done.out)["findings"]
+    assert all(set(finding) == {"code", "severity", "message", "evidence", "fix"} for finding in found)
+    assert any(finding["severity"] == "error" for finding in found) == (status == 1)
+    assert done.out.count("\n") == 1
+    said = call("check", recipe)
+    assert said.out == ""
+    assert all(finding["message"] in said.err for finding in found)
+
+
+def test_a_recipe_that_cannot_be_read_has_an_exit_status_of_its_own(call: Call, here: Path) -> None:
+    (here / "r.yaml").write_text("loss: NoSuchLoss\ndata: nowhere.csv\n")
+    done = call("check", "r.yaml", "--json")
+    assert (done.status, done.out) == (2, "")
+    assert "NoSuchLoss" in done.err and "nowhere.csv" in done.err
+
+
+def test_the_lab_copies_missing_notebooks_and_replaces_none(
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jupyterlab", reason="needs the extra lab")
+    started: list[list[str]] = []
+
+    def start(program: str, words: list[str]) -> None:
+        started.append(words)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(cli.os, "execv", start)
+    (here / "work").mkdir()
+    (here / "work" / "02_what_is_in_my_data.ipynb").write_text("mine")
+    assert call("lab", "work").status == 0
+    assert started[0][1:] == ["-m", "jupyterlab", str(Path("work") / "01_quickstart.ipynb")]
+    assert (here / "work" / "02_what_is_in_my_data.ipynb").read_text() == "mine"
+    assert len(list((here / "work").glob("0*.ipynb"))) == 7
+
+
+def test_without_jupyterlab_the_lab_says_what_to_install(
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    done = call("lab", "work")
+    assert done.status == 2 and 'pip install "embedding-workbench[lab]"' in done.err
+    assert not (here / "work").exists()
