@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,11 +213,13 @@ def lab(
     """JupyterLab on the first notebook. Notebooks that are missing in FOLDER are copied there; none is replaced."""
     import importlib.util
 
-    from workbench.errors import MissingPackage
+    from workbench.errors import MissingPackage, RunError
     from workbench.files import copy_missing
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise MissingPackage("jupyterlab", "lab", "Opening the notebooks")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"expected a folder for the notebooks, but {folder} is a file; name another one")
     copy_missing(_notebooks(), folder)
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / FIRST_NOTEBOOK)])
 
@@ -271,7 +274,7 @@ def main() -> None:
         app()
     except (WorkbenchError, OSError) as error:
         if "--debug" in sys.argv:
-            raise
+            traceback.print_exc()
         why = f"expected to read or write a file, but it failed: {error}" if isinstance(error, OSError) else str(error)
         sys.stderr.write(f"workbench: {why}\n")
         sys.exit(2)

@@ -129,3 +129,46 @@ print(json.dumps([name for name in heavy if name in sys.modules]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_a_recipe_that_does_not_fit_is_shown_everywhere_and_one_without_data_is_refused(bench: Bench) -> None:
+    for tab in ("Loss", "Settings", "Check", "Run"):
+        bench.panel(tab)
+    misfit = Recipe(loss=Loss("TripletLoss"), data="glossary/qa", batch_size=99)
+    bench.recipe = misfit
+    assert bench.panel("Run").recipe == bench.panel("Check").recipe == misfit
+    assert bench.panel("Settings").settings == {"batch_size": 99}
+    assert "TripletLoss" in bench.message
+    with pytest.raises(DataError, match=r"gone\.csv"):
+        bench.recipe = misfit.changed(data="gone.csv")
+    assert bench.recipe == misfit
+    bench.panel("Settings").settings = {"batch_size": 8}
+    assert bench.recipe.batch_size == 8
+
+
+def test_closing_closes_every_panel_and_widget_in_it(bench: Bench) -> None:
+    from ipywidgets.widgets.widget import _instances
+
+    for tab in TABS:
+        bench.panel(tab)
+    bench.settle(60)
+    panels = [bench.panel(tab) for tab in TABS]
+    before = len(_instances)
+    bench.close()
+    assert all(panel.comm is None for panel in panels)
+    assert before - len(_instances) > 500
+
+
+def test_a_refused_panel_leaves_nothing_behind(capfd: pytest.CaptureFixture[str]) -> None:
+    import gc
+
+    for arguments in ({"run": 3}, {"recipe": 3}, {"runn": 1}):
+        with pytest.raises((TypeError, RunError, RecipeError)):
+            wb.RunPanel(**arguments)
+    gc.collect()
+    assert "Exception ignored" not in capfd.readouterr().err
+
+
+def test_the_code_names_the_run(bench: Bench, make_run: MakeRun) -> None:
+    bench.run = make_run(scores=outcome(0.5, 0.6))
+    assert f"run={str(bench.run.folder)!r}" in bench.code

@@ -170,3 +170,47 @@ def test_a_run_is_started_followed_and_packed(tiny_bert: Path, tmp_path: Path) -
     assert "model/model.safetensors" in zipfile.ZipFile(tmp_path / "got.zip").namelist()
     assert isinstance(panel.run, Run)
     panel.close()
+
+
+@pytest.mark.parametrize("damage", ["", "[1, 2]", '{"before": 3}', "\xff junk"])
+def test_one_damaged_run_hides_no_other(make_run: MakeRun, tmp_path: Path, damage: str) -> None:
+    make_run("good", scores=outcome(0.5, 0.6))
+    bad = make_run("bad")
+    bad.files.scores.write_text(damage, encoding="latin-1")
+    panel = RunPanel(runs=tmp_path / "runs")
+    lines = dict((name, line) for line, name in panel._past.options)
+    assert "unreadable" in lines["bad"] and "0.600" in lines["good"]
+    panel.run = bad
+    until(lambda: panel.state == "finished")
+    until(lambda: "the file is damaged" in panel.message)
+    panel.close()
+
+
+def test_a_finished_run_without_its_card_is_shown_all_the_same(make_run: MakeRun) -> None:
+    run = make_run(scores=outcome(0.5, 0.6))
+    (run.folder / "model").mkdir()
+    panel = RunPanel(run=run)
+    until(lambda: "0.600" in panel.message)
+    assert "There is no card" in panel._card.value
+    panel.close()
+
+
+def test_stopping_what_has_ended_says_so(make_run: MakeRun) -> None:
+    panel = RunPanel(run=make_run())
+    panel.settle(20)
+    panel._stop.click()
+    panel.settle(20)
+    until(lambda: "nothing to stop" in panel.message)
+    panel.close()
+
+
+def test_wrong_values_of_traits_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    panel = RunPanel(runs=tmp_path)
+    with pytest.raises(RecipeError, match="expected a Recipe, got int"):
+        panel.recipe = 3
+    with pytest.raises(RunError, match="expected a Run, got int"):
+        RunPanel(run=3)
+    with pytest.raises(RunError, match="expected the folder where runs are kept, got int"):
+        RunPanel(runs=3)
+    with pytest.raises(RunError, match="expected the path of a run folder"):
+        RunPanel(run="a\0b")

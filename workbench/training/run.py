@@ -26,6 +26,7 @@ from workbench.training.folder import RunFolder
 from workbench.training.records import State, Status
 
 POLL_S = 0.25
+SCORED = ("before", "after", "change")
 
 
 class Run:
@@ -70,13 +71,37 @@ class Run:
 
     @property
     def card(self) -> str:
-        """The model card as Markdown."""
-        return (self.model_folder / "README.md").read_text(encoding="utf-8")
+        """The model card as Markdown.
+
+        Raises:
+            RunError: there is no model yet, or its card is missing or damaged.
+        """
+        path = self.model_folder / "README.md"
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"expected the model card in {path}, but it cannot be read ({error.__class__.__name__}); copy the run again"
+            ) from None
 
     @property
     def scores(self) -> dict[str, Any] | None:
-        """Evaluation before and after, and what changed; None while there is none."""
-        return json.loads(self.files.scores.read_text(encoding="utf-8")) if self.files.scores.exists() else None
+        """Evaluation before and after, and what changed; None while there is none.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        try:
+            found = json.loads(self.files.scores.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(found.get(part), dict) for part in SCORED):
+            raise RunError(
+                f"expected the scores of a run in {self.files.scores}, but the file is damaged; copy the run again, or resume it"
+            )
+        return found
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
         """What was recorded so far, oldest first; `kind` picks one kind, such as "step" or "scores"."""
@@ -233,7 +258,10 @@ def attach(folder: str | Path) -> Run:
         raise RunError(
             f"expected the path of a run folder, got {type(folder).__name__}; see runs() for the runs that there are"
         )
-    run = Run(folder)
+    try:
+        run = Run(folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RunError(f"expected the path of a run folder, got {str(folder)!r:.80} ({error}); see runs()") from None
     if not run.files.recipe.is_file():
         raise RunError(
             f"expected a run folder, but {run.folder} holds no recipe.yaml; see runs() for the runs that there are"

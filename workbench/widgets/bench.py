@@ -13,7 +13,7 @@ import traitlets as t
 
 from workbench.catalog import losses
 from workbench.data.load import load
-from workbench.errors import DataError, RecipeError
+from workbench.errors import DataError, RecipeError, RunError
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
 from workbench.training.run import Run, attach
 from workbench.widgets import loss_choices
@@ -23,7 +23,7 @@ from workbench.widgets.data_preview import DataPreview
 from workbench.widgets.embedding_map import EmbeddingMap
 from workbench.widgets.loss_picker import LossPicker
 from workbench.widgets.model_picker import ModelPicker
-from workbench.widgets.panel import Panel
+from workbench.widgets.panel import Panel, Refusing
 from workbench.widgets.run_panel import RunPanel
 from workbench.widgets.settings_form import ELSEWHERE, SettingsForm
 from workbench.widgets.similarity_matrix import SimilarityMatrix
@@ -50,8 +50,8 @@ class Bench(Panel):
         WorkbenchError: data, recipe or run cannot be used.
     """
 
-    recipe = t.Instance(Recipe)
-    run = t.Instance(Run, allow_none=True)
+    recipe = Refusing(Recipe, RecipeError, "make one with wb.Recipe(...)")
+    run = Refusing(Run, RunError, "give a run, as of wb.attach(folder)", allow_none=True)
 
     def __init__(
         self,
@@ -65,6 +65,8 @@ class Bench(Panel):
         if recipe is not None and not isinstance(recipe, Recipe):
             raise RecipeError(f"expected a Recipe, got {type(recipe).__name__}; make one with wb.Recipe(...)")
         self._examples = data if hasattr(data, "to_training") else load(data if recipe is None else recipe.data)
+        if not isinstance(runs, str | Path):
+            raise RunError(f"expected the folder where runs are kept, got {type(runs).__name__}; give a path")
         self._runs = runs
         self._panels: dict[str, Any] = {}
         self._spreading = False
@@ -154,15 +156,22 @@ class Bench(Panel):
             else:
                 self.recipe = self.recipe.changed(model=value)
 
+    @t.validate("recipe")
+    def _usable(self, proposal: Any) -> Recipe:
+        """A recipe whose data cannot be read is refused, and the last one stays."""
+        recipe: Recipe = proposal["value"]
+        if self.children and self._spec != recipe.data:
+            self._examples, self._spec = load(recipe.data), recipe.data
+        return recipe
+
     @t.observe("recipe")
     def _recipe_set(self, change: Any) -> None:
         """Every open panel shows the recipe."""
         if not self.children:
             return
         recipe = change["new"]
-        with self._quietly(), self._guarded():
-            if self._spec != recipe.data:
-                self._examples, self._spec = load(recipe.data), recipe.data
+        self.say("")
+        with self._quietly():
             shown = {
                 "Data": {"data": self._examples, "model": recipe.model},
                 "Model": {
@@ -190,6 +199,8 @@ class Bench(Panel):
     def _run_set(self, change: Any) -> None:
         with self._quietly():
             self._set("Run", run=change["new"])
+        if self.children:
+            self._changed()
 
     def _after_run(self, state: str) -> None:
         """A model has come out: it is what the last tabs look at."""
@@ -228,7 +239,10 @@ class Bench(Panel):
     def _set(self, tab: str, **values: Any) -> None:
         for name, value in values.items():
             if tab in self._panels and getattr(self._panels[tab], name) != value:
-                setattr(self._panels[tab], name, value)
+                with (
+                    self._guarded()
+                ):  # what one panel refuses, such as a loss that does not suit, the others still show
+                    setattr(self._panels[tab], name, value)
 
     @contextmanager
     def _quietly(self) -> Iterator[bool]:
@@ -241,7 +255,8 @@ class Bench(Panel):
                 self._spreading = False
 
     def _code(self) -> str:
-        return f"wb.Bench(recipe={self.recipe.code})"
+        run = "" if self.run is None else f", run={str(self.run.folder)!r}"
+        return f"wb.Bench(recipe={self.recipe.code}{run})"
 
     def static(self) -> str:
         """What every open panel showed, one under another."""

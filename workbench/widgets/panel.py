@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from urllib.parse import quote
 
 import ipywidgets as W
@@ -66,6 +66,25 @@ STILL = """<style>
 </style>"""
 
 
+class Refusing(t.Instance):
+    """An instance of a class; anything else is refused in a sentence.
+
+    Args:
+        klass: the class.
+        error: what is raised.
+        advice: what to do instead.
+    """
+
+    def __init__(self, klass: type, error: type[WorkbenchError], advice: str, **options: Any) -> None:
+        super().__init__(klass, **options)
+        self._refusal, self._advice = error, advice
+
+    def error(self, obj: Any, value: Any, error: Any = None, info: Any = None) -> NoReturn:
+        """Say what was expected, what came and what to do."""
+        name = getattr(self.klass, "__name__", "value")
+        raise self._refusal(f"expected a {name}, got {type(value).__name__} ({value!r:.60}); {self._advice}")
+
+
 class Panel(W.VBox):
     """Base of all panels.
 
@@ -110,6 +129,7 @@ class Panel(W.VBox):
             layout={"display": "flex", "height": "0", "margin": "0"},
         )
         self.children = (style, *parts, self._line, self._shown_code)
+        self._whole = True
         self._changed()
 
     # for subclasses to override
@@ -174,8 +194,13 @@ class Panel(W.VBox):
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         for child in self.children:
-            child.close()
+            _close(child)
         super().close()
+
+    def __del__(self) -> None:
+        """A panel whose arguments were refused has nothing to close yet."""
+        if self.__dict__.get("_whole"):
+            super().__del__()
 
     # showing
 
@@ -215,6 +240,17 @@ class Panel(W.VBox):
 def _message(text: str, kind: Kind) -> str:
     role = "alert" if kind == "error" else "status"
     return f"<div class='wb-message {'wb-error' if kind == 'error' else ''}' role='{role}'>{_MARKS[kind]}{escape(text)}</div>"
+
+
+def _close(widget: Any) -> None:
+    """Close a widget and all in it, and how they look."""
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    looks = [getattr(widget, name, None) for name in ("layout", "style")]
+    widget.close()
+    for look in looks:
+        if isinstance(look, W.Widget):
+            look.close()
 
 
 def _picture(found: re.Match[str]) -> str:

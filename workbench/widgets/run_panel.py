@@ -22,7 +22,7 @@ from workbench.training.comparison import compare_runs
 from workbench.training.run import Run, attach
 from workbench.widgets.download import Download
 from workbench.widgets.figure import Pane
-from workbench.widgets.panel import Panel
+from workbench.widgets.panel import Panel, Refusing
 
 POLL_S = 0.5
 GOES_ON = ("starting", "running")
@@ -47,16 +47,16 @@ class RunPanel(Panel):
         RecipeError: `recipe` is no recipe.
     """
 
-    recipe = t.Instance(Recipe, allow_none=True)
-    run = t.Instance(Run, allow_none=True)
+    recipe = Refusing(Recipe, RecipeError, "make one with wb.Recipe(...)", allow_none=True)
+    run = Refusing(Run, RunError, "give a run, as of wb.attach(folder)", allow_none=True)
     state = t.Unicode("", read_only=True)
 
     def __init__(
         self, recipe: Recipe | None = None, run: Run | str | Path | None = None, *, runs: str | Path = "runs"
     ) -> None:
         super().__init__()
-        if recipe is not None and not isinstance(recipe, Recipe):
-            raise RecipeError(f"expected a Recipe, got {type(recipe).__name__}; make one with wb.Recipe(...)")
+        if not isinstance(runs, str | Path):
+            raise RunError(f"expected the folder where runs are kept, got {type(runs).__name__}; give a path")
         self._runs = Path(runs)
         self._watching = 0
         self._looked = threading.Event()
@@ -125,6 +125,10 @@ class RunPanel(Panel):
 
     def stop(self) -> None:
         """Ask the run to end after its current step."""
+        if self.run is not None and self.run.state not in GOES_ON:
+            raise RunError(
+                f"expected a run that goes on, but {self.run.folder.name} is {self.run.state}; there is nothing to stop"
+            )
         if self.run is not None:
             self.run.stop()
             self.say("Stopping after this step; the model is kept …", "busy")
@@ -211,8 +215,12 @@ class RunPanel(Panel):
         self._buttons_follow(state)
 
     def _end(self, run: Run, state: str) -> None:
+        self.set_trait("state", state)
         self._asked.value = _pre(run.recipe.to_yaml())
-        self._card.value = _pre(run.card if run.files.model.is_dir() else "There is no card: the run left no model.")
+        try:
+            self._card.value = _pre(run.card)
+        except RunError as error:
+            self._card.value = _pre(f"There is no card: {error}.")
         if state == "died":
             self.say(
                 "The process of the run is gone (killed, or the machine went down); Resume goes on from the last checkpoint",
@@ -224,7 +232,6 @@ class RunPanel(Panel):
             reason = f" ({run.status.reason})" if run.status.reason else ""
             self.say(f"{state}{reason}: {outcome(run)}", "good")
         self._list()
-        self.set_trait("state", state)
         self._changed()
 
     def _draw(self, courses: dict[str, Course]) -> None:
