@@ -249,6 +249,14 @@ def test_two_sources_live_side_by_side(tiny_bert: Path) -> None:
     assert value_of(first, model).item() > value_of(second, model).item()
 
 
+@pytest.mark.parametrize("wrong", [3, None, "TripletLoss", len, [int], object()])
+def test_what_is_no_class_is_refused_in_a_sentence(wrong: Any) -> None:
+    with pytest.raises(
+        RecipeError, match=f"expected a class derived from torch.nn.Module, got {type(wrong).__name__}; "
+    ):
+        catalog.register_loss(wrong)
+
+
 def test_a_cell_that_runs_again_replaces_its_loss() -> None:
     before = catalog.register_loss(run_cell(CELL)["PullLoss"])
     after = catalog.register_loss(run_cell(CELL.replace("margin=5", "margin=1"))["PullLoss"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.plots.looking import HOSTILE, annotations, is_escaped, shown
+from workbench.errors import DataError
 from workbench.plots import map as module
 from workbench.plots.map import map_figure, show_map
 from workbench.spaces.encode import Space
@@ -100,3 +101,9 @@ def test_a_label_cannot_fill_in_a_template() -> None:
     assert "%{x}" not in made.data[0].hovertemplate
     assert "%{y}" not in made.data[0].hovertemplate
     assert "%{y}" in shown(made)
+
+
+@pytest.mark.parametrize("seed", [-1, "x", 2.5, 2**32, None, True])
+def test_a_seed_that_is_none_is_refused_before_anything_is_drawn(seed: object) -> None:
+    with pytest.raises(DataError, match="expected seed= a whole number from 0 to 4294967295, got"):
+        show_map(projection().space, seed=seed)  # type: ignore[arg-type]

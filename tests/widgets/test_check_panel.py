@@ -230,6 +230,52 @@ def test_a_finding_without_a_fix_has_no_button_and_is_not_applied(checked: list[
         panel.apply(bare)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [("x", "str"), (3, "int"), (["a"], "str among them"), ({}, "dict"), (b"x", "bytes"), ((3,), "int among them")],
+)
+def test_what_is_no_findings_is_refused_in_a_sentence(wrong: Any, got: str) -> None:
+    with pytest.raises(RecipeError, match=f"^findings: expected what wb.check.recipe. gave, got {got}; "):
+        CheckPanel(RECIPE, findings=wrong)
+    panel = CheckPanel(RECIPE, findings=[finding(RECIPE)])
+    with pytest.raises(RecipeError, match=f"^findings: expected .*, got {got}; "):
+        panel.findings = wrong
+    assert [item.code for item in panel.findings] == ["texts-cut"] and "12% of the texts" in html(panel)
+
+
+def test_findings_of_another_recipe_are_refused() -> None:
+    other = RECIPE.changed(max_seq_length=64)
+    with pytest.raises(RecipeError, match="^findings: expected those of this recipe, got texts-cut of another; check "):
+        CheckPanel(RECIPE, findings=(finding(other),))
+    panel = CheckPanel(RECIPE)
+    with pytest.raises(RecipeError, match="expected those of this recipe"):
+        panel.findings = (finding(RECIPE), finding(other, code="texts-cut"))
+    assert panel.findings == () and "Not checked yet" in html(panel)
+    panel.recipe = other
+    panel.findings = (finding(other),)
+    assert "12% of the texts" in html(panel)
+
+
+def test_results_of_a_recipe_that_changed_meanwhile_are_shown_as_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = CheckPanel(RECIPE)
+
+    def check(recipe: Recipe, *, progress: Any = None) -> Findings:
+        panel.recipe = RECIPE.changed(max_seq_length=64)
+        return Findings([finding(recipe)])
+
+    monkeypatch.setattr(check_panel, "check", check)
+    click(panel, "Check")
+    assert len(panel.findings) == 1 and panel.message == "1 warning" and "recipe changed; check again" in html(panel)
+
+
+@pytest.mark.parametrize("wrong", [3, None, "x", {}])
+def test_what_is_no_recipe_is_refused_after_construction_too(wrong: Any) -> None:
+    panel = CheckPanel(RECIPE)
+    with pytest.raises(RecipeError, match="expected a Recipe, got"):
+        panel.recipe = wrong
+    assert panel.recipe == RECIPE
+
+
 def test_the_static_picture_shows_the_findings_without_scripts(checked: list[Recipe]) -> None:
     panel = CheckPanel(RECIPE)
     assert "Not checked yet" in panel.static()

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import workbench as wb
 from tests.runs import MakeRun
 from tests.spaces.standins import angle, random_vector
 from tests.widgets.doubles import HOSTILE, FakeEngine, marked, page_says
@@ -195,6 +196,26 @@ def test_two_models_are_needed(open_panel: Open) -> None:
 def test_what_is_no_model_is_refused(open_panel: Open, wrong: Any) -> None:
     with pytest.raises(ModelError, match="expected a model name, a folder or a run"):
         open_panel(wrong, drawn=False)
+
+
+@pytest.mark.parametrize("seed", [-1, "x", 2.5, 10**30, None, True])
+def test_a_seed_that_is_none_is_refused(open_panel: Open, seed: Any) -> None:
+    with pytest.raises(DataError, match="expected seed= a whole number from 0 to 4294967295, got"):
+        open_panel(drawn=False, seed=seed)
+
+
+def test_the_code_loads_a_table_from_memory(open_panel: Open) -> None:
+    frame = pd.DataFrame({"anchor": ["a"], "positive": ["b"]})
+    panel = open_panel(data=frame, drawn=False)
+    call = ast.parse(panel.code, mode="eval").body.args[0].args[1]  # type: ignore[attr-defined]
+    assert eval(ast.unparse(call), {"wb": wb, "data": frame}).used == panel.data.used
+
+
+def test_a_closed_panel_says_that_it_is_closed(open_panel: Open, caplog: pytest.LogCaptureFixture) -> None:
+    panel = open_panel(drawn=False)
+    panel.close()
+    panel.draw()
+    assert "is closed" in panel.message and caplog.records == []
 
 
 def test_without_data_and_run_the_message_line_says_so(engine: FakeEngine) -> None:

@@ -22,7 +22,7 @@ from workbench.data.examples import Examples
 from workbench.data.load import load
 from workbench.data.quality import quality
 from workbench.data.truncation import Piece
-from workbench.errors import DataError
+from workbench.errors import DataError, ModelError
 from workbench.widgets import counting
 from workbench.widgets.data_preview import DataPreview
 from workbench.widgets.page_table import excerpt, page_html, read_page, tokens_note
@@ -236,9 +236,79 @@ def test_the_code_loads_the_same_table(make: Callable[..., DataPreview], tmp_pat
     again = eval(panel.code, {"wb": type("wb", (), {"load": staticmethod(load)})})
     assert again.used == panel.data.used and again.source == panel.data.source
     held = make(FRAME)
-    assert eval(held.code, {"data": held.data}).used == held.data.used and held.code.startswith("data.with_roles(")
     picked = make(held.data.select([3, 1]))
     assert eval(picked.code, {"data": picked.data}).used == held.data.used
+
+
+@pytest.mark.parametrize("kind", ["frame", "dataset", "parts", "examples"])
+def test_the_code_reads_what_was_given_from_memory(make: Callable[..., DataPreview], kind: str) -> None:
+    import workbench as wb
+
+    table = datasets.Dataset.from_pandas(FRAME)
+    parts = datasets.DatasetDict(train=table, test=table.select(range(7)))
+    data = {"frame": FRAME, "dataset": table, "parts": parts, "examples": load(parts)}[kind]
+    panel = make(data)
+    panel._roles.controls["score"].value = "ignore"
+    button(panel, "Use these roles").click()
+    settled(panel)
+    if panel._parts is not None:
+        panel._parts.value = "test"
+        settled(panel)
+        assert "'test'" in panel.code
+    again = eval(panel.code, {"wb": wb, "data": data})
+    assert (again.used, again.split, len(again)) == (panel.data.used, panel.data.split, len(panel.data))
+    assert again.used == {"anchor": "anchor", "positive": "positive"}
+    panel.data = FRAME
+    assert settled(panel).code == f"wb.load(data, columns={panel.data.used!r})"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "words"),
+    [
+        ("page", "x", DataError, "expected page= .* got str \\('x'\\)"),
+        ("page", None, DataError, "expected page= .* got NoneType"),
+        ("page", 1.5, DataError, "expected page= .* got float"),
+        ("rows_per_page", None, DataError, "expected rows_per_page= .* got NoneType"),
+        ("show", 3, DataError, "expected show= one of all, .* got 3"),
+        ("show", [], DataError, "expected show= one of all, .* got \\[\\]"),
+        ("model", None, ModelError, "expected a model name, .* got NoneType"),
+        ("model", 3, ModelError, "expected a model name, .* got int"),
+        ("model", [], ModelError, "expected a model name, .* got list"),
+        ("data", None, DataError, "expected a path, a pandas DataFrame, .* got NoneType"),
+    ],
+)
+def test_what_is_no_value_at_all_is_refused_in_a_sentence(
+    make: Callable[..., DataPreview], name: str, value: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        make(**{name: value})
+    panel = make()
+    kept = getattr(panel, name)
+    with pytest.raises(error, match=words):
+        setattr(panel, name, value)
+    assert getattr(panel, name) is kept
+
+
+def test_closing_while_it_counts_is_silent(
+    make: Callable[..., DataPreview], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reached, go = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> None:
+        reached.set()
+        assert go.wait(20)
+
+    panel = make()
+    panel.settle(30)
+    monkeypatch.setattr(panel._counts, "run", lambda *_: (slow(), panel._counts.arrived()))
+    panel._pieces = None, None, {}
+    panel._recount()
+    assert reached.wait(20)
+    panel.close()
+    go.set()
+    panel.settle(30)
+    panel.page = 2
+    assert caplog.records == [] and "should not happen" not in panel.message
 
 
 def test_wrong_values_are_refused_in_a_sentence(make: Callable[..., DataPreview]) -> None:

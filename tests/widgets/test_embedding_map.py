@@ -357,6 +357,18 @@ def test_a_space_that_is_put_in_is_drawn(open_map: Open) -> None:
         (TEXTS, "m", {"labels": ["a"]}, DataError, "one label for each of 6 texts, got 1"),
         (pd.DataFrame({"text": ["a", "b"]}), "m", {"labels": ["a", "b"]}, DataError, "labels for a list of texts"),
         (TEXTS, "m", {"selection": (9,)}, DataError, "from 0 to 5, got 9"),
+        (TEXTS, "m", {"selection": [1.7]}, DataError, "expected row numbers, got \\[1.7\\]"),
+        (TEXTS, "m", {"selection": [True]}, DataError, "expected row numbers, got \\[True\\]"),
+        (TEXTS, "m", {"selection": None}, DataError, "expected row numbers, got None"),
+        (TEXTS, "m", {"labels": 3}, DataError, "expected one label for each .* got int"),
+        (TEXTS, "m", {"labels": "abcdef"}, DataError, "expected one label for each .* got str"),
+        (TEXTS, "m", {"colour": 3}, DataError, "expected a colour among .* got 3"),
+        (None, "m", {}, DataError, "expected a path, a pandas DataFrame, .* got NoneType"),
+        (TEXTS, "m", {"seed": -1}, DataError, "expected seed= a whole number from 0 to 4294967295, got -1"),
+        (TEXTS, "m", {"seed": "x"}, DataError, "expected seed= .* got 'x'"),
+        (TEXTS, "m", {"seed": 2.5}, DataError, "expected seed= .* got 2.5"),
+        (TEXTS, "m", {"seed": 10**30}, DataError, "expected seed= .* got 1000"),
+        (TEXTS, "m", {"seed": None}, DataError, "expected seed= .* got None"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_at_once(
@@ -366,7 +378,63 @@ def test_what_cannot_be_drawn_is_refused_at_once(
         open_map(data, model, drawn=False, **given)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "error", "words"),
+    [
+        ("selection", None, DataError, "expected row numbers, got None"),
+        ("selection", [1.7], DataError, "expected row numbers, got"),
+        ("data", None, DataError, "expected a path, a pandas DataFrame"),
+        ("model", None, ModelError, "expected a model to encode the texts with, got None"),
+        ("colour", 3, DataError, "expected a colour among"),
+        ("colour", None, DataError, "expected a colour among"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_when_it_is_set(
+    name: str, value: Any, error: type[Exception], words: str, open_map: Open
+) -> None:
+    panel = open_map(drawn=False, selection=(1,))
+    kept = getattr(panel, name)
+    with pytest.raises(error, match=words):
+        setattr(panel, name, value)
+    assert getattr(panel, name) is kept
+
+
+def test_texts_in_the_place_of_a_space_need_a_model_and_change_nothing_without(open_map: Open) -> None:
+    made = space(labels=list("ababab"))
+    panel = open_map(made, None)
+    with pytest.raises(ModelError, match="expected a model to encode the texts with, got None"):
+        panel.data = TEXTS
+    panel.model = None
+    panel.colour = "label"
+    assert panel.data is made and names(panel) == ["a", "b"]
+
+
+def test_a_closed_map_says_that_it_is_closed(open_map: Open, caplog: pytest.LogCaptureFixture) -> None:
+    panel = open_map()
+    panel.close()
+    panel.draw()
+    panel.colour = "cluster"
+    assert panel.message == "This panel is closed; make a new one to go on" and caplog.records == []
+
+
 # the same elsewhere
+
+
+def test_labels_of_the_points_are_in_the_line_of_code(open_map: Open) -> None:
+    import workbench as wb
+
+    panel = open_map(labels=list("ababab"), drawn=False)
+    assert panel.code == "wb.map(wb.embed(texts, 'some/model', labels=labels))"
+    panel.colour = "one colour"
+    assert panel.code == "wb.map(wb.embed(texts, 'some/model'))"
+    frame = pd.DataFrame({"text": ["a", "b", "c"], "topic": ["x", "y", "x"]})
+    panel = open_map(frame)
+    call = ast.parse(panel.code, mode="eval").body.args[0]  # type: ignore[attr-defined]
+    names = {"wb": wb, "data": frame}
+    assert eval(ast.unparse(call.args[0]), names) == list(panel.space.texts)
+    assert eval(ast.unparse(call.keywords[0].value), names) == list(panel._labels)
+    panel = open_map(pd.DataFrame({"text": ["a", "b", "a"], "topic": ["x", "y", "y"]}))
+    assert "labels=" not in panel.code, "two rows are one point: no column has the labels of the points"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +16,12 @@ import workbench as wb
 from tests.plots.looking import HOSTILE
 from workbench.catalog import registry
 from workbench.catalog.introspect import read_source
-from workbench.catalog.losses import Parameter
+from workbench.catalog.losses import Parameter, checked
 from workbench.data.examples import Examples
 from workbench.errors import DataError, RecipeError
 from workbench.recipe import Loss
 from workbench.widgets import loss_picker
-from workbench.widgets.loss_form import LossForm, draft, make_control
+from workbench.widgets.loss_form import Draft, LossForm, draft, make_control
 from workbench.widgets.loss_picker import LossPicker
 
 OWN = f'''
@@ -518,6 +519,138 @@ def test_a_loss_that_a_recipe_carries_is_shown_though_it_is_not_registered(tripl
     picker.form.controls["matryoshka_dims"].value = "8"
     assert picker.loss.innermost == Loss("OwnLoss", source=OWN, k=7, how="sum")
     assert "There is no picture of a loss of one's own." in picker.picture.value
+
+
+def _register(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.setattr(registry, "_own", {"OwnLoss": read_source(source, "OwnLoss")})
+
+
+NEWER = OWN.replace("return None", "return sentence_features")
+WITHOUT_K = NEWER.replace("k=5, ", "")
+NEEDY = NEWER.replace("k=5, ", "k: int, ")
+
+
+def test_a_loss_that_was_registered_anew_is_taken_with_its_new_source(
+    own: str, triplets: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picker = LossPicker(triplets)
+    picker.select.value = own
+    _register(monkeypatch, NEWER)
+    picker.refresh()
+    assert picker.loss.source == NEWER
+    assert picker.message == "OwnLoss was registered anew: its new source is taken."
+    picker.select.value = "TripletLoss"
+    picker.select.value = own
+    assert picker.loss.source == NEWER
+    picker.form.controls["k"].value = "9"
+    assert picker.loss == Loss(own, k=9) and picker.loss.source == NEWER
+    picker.refresh()
+    assert picker.message == ""
+
+
+def test_a_new_source_is_taken_when_it_is_picked_though_nobody_refreshed(
+    own: str, triplets: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picker = LossPicker(triplets)
+    picker.select.value = own
+    picker.select.value = "MatryoshkaLoss"
+    picker.form.controls["matryoshka_dims"].value = "8"
+    picker.form.controls["loss"].value = "TripletLoss"
+    _register(monkeypatch, NEWER)
+    picker.form.controls["loss"].value = own
+    assert picker.loss.innermost.source == NEWER
+    picker.select.value = own
+    assert picker.loss.source == NEWER
+
+
+def test_a_new_source_is_taken_inside_a_wrapper_too(
+    own: str, triplets: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picker = LossPicker(triplets, Loss("MatryoshkaLoss", loss=Loss(own, k=7), matryoshka_dims=[8]))
+    _register(monkeypatch, NEWER)
+    picker.refresh()
+    assert picker.loss == Loss("MatryoshkaLoss", loss=Loss(own, k=7), matryoshka_dims=[8])
+    assert picker.loss.innermost.source == NEWER and "registered anew" in picker.message
+    picker.form.nested.controls["how"].value = "sum"
+    assert picker.loss.innermost.source == NEWER
+
+
+def test_parameters_that_a_new_source_lacks_are_left_out_and_those_it_needs_are_asked_for(
+    own: str, triplets: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picker = LossPicker(triplets, Loss(own, k=7, how="sum"))
+    _register(monkeypatch, WITHOUT_K)
+    picker.refresh()
+    assert picker.loss == Loss(own, how="sum") and picker.loss.source == WITHOUT_K
+    assert picker.message == "OwnLoss was registered anew: its new source is taken, without k."
+    _register(monkeypatch, NEEDY)
+    picker.refresh()
+    assert picker.loss.source == WITHOUT_K
+    assert picker.message.startswith("OwnLoss was registered anew, but its new source cannot be taken: OwnLoss needs k")
+
+
+def test_a_source_that_a_recipe_carries_stays_on_refresh(own: str, triplets: Examples) -> None:
+    picker = LossPicker(triplets)
+    for carried in (Loss(own, source=NEWER), Loss("MatryoshkaLoss", loss=Loss(own, source=NEWER), matryoshka_dims=[8])):
+        picker.loss = carried
+        picker.refresh()
+        assert picker.loss == carried and picker.message == ""
+        assert picker.form.draft().loss == carried
+
+
+def test_a_guide_that_can_be_no_model_is_refused_in_a_sentence(triplets: Examples) -> None:
+    picker = LossPicker(triplets)
+    picker.select.value = "GISTEmbedLoss"
+    picker.form.controls["guide"].value = "nope nope"
+    assert picker.loss == Loss("MultipleNegativesRankingLoss")
+    assert picker.message == (
+        "guide: expected a model folder, a run folder or a Hub id such as owner/name, got 'nope nope'; check the path; "
+        "the loss stays as it was"
+    )
+    picker.form.controls["guide"].value = "all-MiniLM-L6-v2"
+    assert picker.loss == Loss("GISTEmbedLoss", guide="all-MiniLM-L6-v2") and picker.message == ""
+    for wrong in (
+        Loss("GISTEmbedLoss", guide="nope nope"),
+        Loss("MatryoshkaLoss", loss=Loss("GISTEmbedLoss", guide="nope nope"), matryoshka_dims=[8]),
+    ):
+        with pytest.raises(RecipeError, match="guide: expected a model folder.*got 'nope nope'"):
+            picker.loss = wrong
+    assert picker.loss == Loss("GISTEmbedLoss", guide="all-MiniLM-L6-v2")
+
+
+EXTREMES = (1.7e308, 1e300, 1e200, 1e154, 1e30, 2**53, 5e-324, 1e-300, 1e-160, 0)
+NUMBERS = [
+    (info.name, item) for info in wb.losses().values() for item in info.parameters if item.kind in ("float", "int")
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), NUMBERS, ids=lambda given: getattr(given, "name", given))
+def test_the_picture_survives_every_value_that_is_allowed(name: str, parameter: Parameter) -> None:
+    for size in EXTREMES:
+        for value in (size, -size):
+            problems, clean = checked(name, {parameter.name: value})
+            if not any(f"loss.{parameter.name}:" in problem for problem in problems):
+                drawn = loss_picker.picture_html(Draft(name, clean))
+                assert "<svg" in drawn or "There is no picture of it with these values." in drawn
+                assert not re.search(r"\b(nan|inf)\b", drawn.partition("<desc")[0])
+
+
+def test_an_extreme_temperature_is_taken_without_a_picture() -> None:
+    picker = LossPicker()
+    picker.select.value = "DistillKLDivLoss"
+    picker.form.controls["temperature"].value = 1e300
+    assert picker.message == "" and picker.loss == Loss("DistillKLDivLoss", temperature=1e300)
+    assert "There is no picture of it with these values." in picker.picture.value
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"x", ["a"], {}])
+def test_what_is_no_loss_is_refused_in_a_sentence(wrong: Any) -> None:
+    picker = LossPicker()
+    with pytest.raises(RecipeError, match="expected a loss name or a mapping"):
+        picker.loss = wrong
+    if wrong is not None:
+        with pytest.raises(DataError, match="expected a"):
+            picker.data = wrong
 
 
 # drafts, statics, imports

@@ -220,21 +220,33 @@ def test_sentences_typed_while_others_are_encoded_do_not_mix_with_their_numbers(
 
 
 @pytest.mark.parametrize("error", [ModelError("model 'nope' is unknown"), RunError("it is gone; try again")])
-def test_a_failure_is_said_and_the_last_good_matrix_stays(
+def test_after_a_failure_there_are_no_numbers_of_other_texts_or_models(
     fake: Fake, open_panel: Callable[..., SimilarityMatrix], error: Exception
 ) -> None:
-    panel = look(open_panel())
-    content, before = panel._matrices.content, panel.before
+    panel = look(open_panel(tuned="tuned"))
     fake.fails = error
-    panel._tuned.value = "nope"
+    panel._tuned.value = "<b>nope"
     panel.settle(10)
-    assert panel.message == str(error)
-    assert "role='alert'" in panel._line.value
-    assert panel._matrices.content == content and panel.before is before
+    assert panel.message == str(error) and "role='alert'" in panel._line.value
+    assert (panel.before, panel.after, panel.difference) == (None, None, None)
+    assert [(table["name"], table["values"]) for table in tables(panel)][:2] == [
+        ("Base: base", None),
+        ("Tuned: <b>nope", None),
+    ]
+    assert "Not compared yet" in panel.static() and "1.00" not in panel.static()
     fake.fails = None
     type_in(panel, "a\nb")
     panel.settle(10)
-    assert panel.message == "2 sentences compared" and len(tables(panel)) == 3
+    assert panel.message == "2 sentences compared" and len(tables(panel)) == 3 and panel.before is not None
+
+
+def test_a_closed_panel_says_that_it_is_closed(
+    open_panel: Callable[..., SimilarityMatrix], caplog: pytest.LogCaptureFixture
+) -> None:
+    panel = look(open_panel())
+    panel.close()
+    panel.compute()
+    assert "is closed" in panel.message and caplog.records == []
 
 
 def test_loading_is_said_once_for_each_model_and_again_when_the_engine_is_another(

@@ -27,6 +27,10 @@ def register_loss(cls: type) -> LossInfo:
     Raises:
         RecipeError: it is no loss, its name is taken by the library, or its source cannot be carried elsewhere.
     """
+    if not isinstance(cls, type):
+        raise RecipeError(
+            f"loss: expected a class derived from torch.nn.Module, got {type(cls).__name__}; write a class"
+        )
     library = registry.library()
     if cls.__name__ in library:
         if cls.__module__.startswith("sentence_transformers."):
@@ -41,10 +45,6 @@ def register_loss(cls: type) -> LossInfo:
 
 
 def _check_class(cls: type) -> None:
-    if not isinstance(cls, type):
-        raise RecipeError(
-            f"loss: expected a class derived from torch.nn.Module, got {type(cls).__name__}; write a class"
-        )
     owner = next((item for item in cls.__mro__ if "forward" in vars(item)), None)
     if owner is None or owner.__module__ == "torch.nn.modules.module" or not hasattr(cls, "named_parameters"):
         raise RecipeError(

@@ -38,10 +38,15 @@ def loss_shape(name: str, parameters: Values) -> LossShape | None:
     draw = _DRAW.get(name)
     if draw is None:
         return None
-    with np.errstate(all="ignore"):
-        shape = draw(name, values)
+    try:
+        with np.errstate(all="ignore"):
+            shape = draw(name, values)
+    except ArithmeticError:
+        # A temperature of 1e300 is allowed, but its square is no number.
+        return None
     # A margin of 1e308 is allowed, but a line to it has no numbers.
-    return shape if all(map(math.isfinite, (y for _, xs, ys in shape.curves for y in (*xs, *ys)))) else None
+    lines = (*shape.curves, *shape.references)
+    return shape if all(map(math.isfinite, (y for _, xs, ys in lines for y in (*xs, *ys)))) else None
 
 
 def loss_shape_figure(record: LossShape, *, theme: str = "light") -> go.Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,18 @@ class Projection:
         return f"{len(self.space):,} texts, {self.space.model}; {how}; {trust}{out}"
 
 
+def check_seed(seed: Any) -> int:
+    """A seed as int.
+
+    Raises:
+        DataError: it is no whole number from 0 to 2**32 - 1, which is what umap and scikit-learn take.
+    """
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**32:
+        raise DataError(f"expected seed= a whole number from 0 to {2**32 - 1}, got {seed!r:.60}; 0 is usual")
+    return int(seed)
+
+
 def project(space: Space, *, seed: int = 0, neighbours: int = 15, start: np.ndarray | None = None) -> Projection:
     """Place the texts of a space on a plane so that neighbours stay neighbours.
 
@@ -73,8 +86,9 @@ def project(space: Space, *, seed: int = 0, neighbours: int = 15, start: np.ndar
         start: float, shape (n, 2), positions to start from; None starts from PCA.
 
     Raises:
-        DataError: fewer than 1 neighbour is asked for.
+        DataError: fewer than 1 neighbour is asked for, or the seed is none.
     """
+    seed = check_seed(seed)
     if neighbours < 1:
         raise DataError(f"expected at least 1 neighbour, got {neighbours}; 15 is usual")
     usable = space.usable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from html import escape
 from typing import Any, NoReturn
 
@@ -33,6 +34,17 @@ class _RecipeTrait(t.Instance[Recipe]):
         raise RecipeError(f"expected a Recipe, got {type(value).__name__}; make one with wb.Recipe(...)")
 
 
+class _FindingsTrait(t.Instance[Findings]):
+    """Findings, or a tuple or list of them."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        wrong = [item for item in value if not isinstance(item, Finding)] if isinstance(value, tuple | list) else value
+        if not isinstance(value, tuple | list) or wrong:
+            got = f"{type(wrong[0]).__name__} among them" if isinstance(value, tuple | list) else type(value).__name__
+            raise RecipeError(f"findings: expected what wb.check(recipe) gave, got {got}; check the recipe again")
+        return value if isinstance(value, Findings) else Findings(value)
+
+
 class CheckPanel(Panel):
     """Check a recipe before it runs, and apply what mends it.
 
@@ -45,13 +57,13 @@ class CheckPanel(Panel):
         findings: what the last check found.
 
     Raises:
-        RecipeError: `recipe` is no recipe.
+        RecipeError: `recipe` is no recipe, or `findings` are none or those of another recipe.
     """
 
     recipe = _RecipeTrait(Recipe)
-    findings = t.Tuple()
+    findings = _FindingsTrait(Findings, args=())
 
-    def __init__(self, recipe: Recipe, findings: tuple[Finding, ...] | None = None) -> None:
+    def __init__(self, recipe: Recipe, findings: Sequence[Finding] | None = None) -> None:
         super().__init__()
         self._turn = 0
         self._own: Recipe | None = None
@@ -61,7 +73,7 @@ class CheckPanel(Panel):
         self._own = recipe
         self.recipe = recipe
         if findings is not None:
-            self._take(recipe, Findings(findings, about=getattr(findings, "about", "")))
+            self.findings = findings
         self._draw()
         self._show(W.HBox([self._check, self._undo], layout=W.Layout(flex_flow="row wrap")), self._change, self._list)
 
@@ -144,6 +156,18 @@ class CheckPanel(Panel):
         self._draw()
         if self.children:
             self._changed()
+
+    @t.validate("findings")
+    def _of_this_recipe(self, proposal: Any) -> Findings:
+        found: Findings = proposal["value"]
+        # The recipe may have changed while it was checked; the results are then shown as old.
+        own = self._result is not None and found is self._result[1]
+        strange = [item.code for item in found if item.recipe is not None and item.recipe != self.recipe]
+        if strange and not own:
+            raise RecipeError(
+                f"findings: expected those of this recipe, got {strange[0]} of another; check this recipe"
+            )
+        return found
 
     @t.observe("findings")
     def _findings_set(self, change: Any) -> None:

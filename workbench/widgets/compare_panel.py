@@ -15,6 +15,7 @@ from workbench.spaces.compare import neighbour_change, rows_to_score
 from workbench.spaces.encode import Space
 from workbench.spaces.engine import engine
 from workbench.spaces.evaluate import compare, evaluate
+from workbench.spaces.project import check_seed
 from workbench.spaces.stages import embed_in_pieces, laid_out, sampled
 from workbench.widgets import compare_parts as parts
 from workbench.widgets.compare_state import CompareState, run_of
@@ -42,7 +43,7 @@ class ComparePanel(CompareState):
         moved: neighbours that came and went; None before the comparison.
 
     Raises:
-        DataError: the data or the row cannot be used.
+        DataError: the data, the seed or the row cannot be used.
         ModelError: a model is no name, folder or run.
     """
 
@@ -50,7 +51,7 @@ class ComparePanel(CompareState):
         self, before: Any = None, after: Any = None, data: Any = None, *, row: int | None = None, seed: int = 0
     ) -> None:
         super().__init__()
-        self._seed, self._turn, self._ready = seed, 0, False
+        self._seed, self._turn, self._ready = check_seed(seed), 0, False
         self._scored: Examples | None = None
         self._labels: tuple[str, ...] | None = None
         self._pair = ("", "")

@@ -16,10 +16,10 @@ from workbench.spaces.evaluate import Change
 from workbench.spaces.stages import check_model, model_source, run_folder
 from workbench.training.run import Run, attach
 from workbench.widgets.code import load_code, model_code
-from workbench.widgets.panel import Panel
+from workbench.widgets.given import Ending
 
 
-class CompareState(Panel):
+class CompareState(Ending):
     """Traits of the comparison; see `ComparePanel`."""
 
     before = t.Any(None, allow_none=True)
@@ -31,6 +31,7 @@ class CompareState(Panel):
     moved = t.Instance(NeighbourChange, allow_none=True)
 
     _scored: Examples | None
+    _raw: Any = None  # the table as it was given
 
     @t.validate("before", "after")
     def _check_model(self, proposal: Any) -> Any:
@@ -41,7 +42,9 @@ class CompareState(Panel):
     @t.validate("data")
     def _check_data(self, proposal: Any) -> Any:
         given = proposal["value"]
-        return given if given is None or isinstance(given, Examples) else load(given)
+        table = given if given is None or isinstance(given, Examples) else load(given)
+        self._raw = given
+        return table
 
     @t.validate("row")
     def _check_row(self, proposal: Any) -> int | None:
@@ -76,7 +79,7 @@ class CompareState(Panel):
         run = run_of(self.after)
         before = run.recipe.model if self.before is None and run is not None else self.before
         known = self.data is not None and not (self._scored is not None and self._scored.picked)
-        data = load_code(self.data, held_out_part(self.data)) if known else "data"
+        data = load_code(self.data, held_out_part(self.data), given=self._raw) if known else "data"
         return f"wb.compare(wb.evaluate({model_code(before)}, {data}), wb.evaluate({model_code(self.after)}, {data}))"
 
 

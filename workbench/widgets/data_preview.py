@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from workbench.data.tokens import TokenStats
 from workbench.data.truncation import Cutter, Piece
 from workbench.errors import DataError, WorkbenchError, did_you_mean
 from workbench.recipe import DEFAULT_MODEL
+from workbench.spaces.stages import check_model, model_source
 from workbench.widgets.code import load_code
 from workbench.widgets.counting import Counting
+from workbench.widgets.given import Count, Ending, Given
 from workbench.widgets.page_table import Page, page_html, read_page
 from workbench.widgets.paging import WRAP, Choice, Pager
-from workbench.widgets.panel import Kind, Panel
+from workbench.widgets.panel import Kind
 from workbench.widgets.preview_words import caption, filter_words, headline
 from workbench.widgets.role_form import RoleForm
 
@@ -30,14 +32,25 @@ WIDTHS = {"all": 130, "duplicates": 160, "empty": 130, "encoding": 230, "too lon
 STATIC_ROWS, STATIC_CHARACTERS = 10, 12_000
 
 
-class _Table(t.Instance):
+@dataclass(frozen=True)
+class _Again:
+    """The table that was given, read with other roles or in another part."""
+
+    data: Examples
+
+
+class _Table(Given):
     """Examples; anything else is loaded."""
 
-    def validate(self, obj: Any, value: Any) -> Any:
-        return value if isinstance(value, Examples) else load(value)
+    def validate(self, obj: Any, value: Any) -> Examples:
+        if isinstance(value, _Again):
+            return value.data
+        table = value if isinstance(value, Examples) else load(value)
+        obj._given = value
+        return table
 
 
-class DataPreview(Panel):
+class DataPreview(Ending):
     """Page through a table, choose the roles of its columns, and see which rows are odd.
 
     Args:
@@ -59,12 +72,12 @@ class DataPreview(Panel):
         DataError: the data cannot be used, or there is no such page or filter.
     """
 
-    data = _Table(Examples)
-    model = t.Unicode(DEFAULT_MODEL)
-    show = t.Unicode("all")
+    data = _Table()
+    model = Given(DEFAULT_MODEL)
+    show = Given("all")
     rows = t.Tuple(read_only=True)
-    page = t.Int(1)
-    rows_per_page = t.Int(10)
+    page = Count(1)
+    rows_per_page = Count(10)
 
     def __init__(
         self,
@@ -82,7 +95,7 @@ class DataPreview(Panel):
         self._page: Page | None = None
         self._pieces: tuple[Page | None, Cutter | None, dict[str, list[Piece]]] = None, None, {}
         self._build()
-        self.data, self.model, self.rows_per_page = data, str(model), rows_per_page
+        self.data, self.model, self.rows_per_page = data, model, rows_per_page
         self.show, self.page = show, page
         self._new_controls()
         self._draw()
@@ -97,23 +110,30 @@ class DataPreview(Panel):
 
     @t.validate("show")
     def _known_show(self, proposal: Any) -> str:
-        value: str = proposal["value"]
-        if value not in WIDTHS:
-            raise DataError(f"expected show= one of {', '.join(WIDTHS)}, got {value!r}{did_you_mean(value, WIDTHS)}")
+        value = proposal["value"]
+        if not isinstance(value, str) or value not in WIDTHS:
+            meant = did_you_mean(value, WIDTHS) if isinstance(value, str) else ""
+            raise DataError(f"expected show= one of {', '.join(WIDTHS)}, got {value!r:.60}{meant}")
         return value
+
+    @t.validate("model")
+    def _known_model(self, proposal: Any) -> str:
+        value = proposal["value"]
+        check_model(value)
+        return str(value) if isinstance(value, str | Path) else model_source(value)
 
     @t.validate("page")
     def _known_page(self, proposal: Any) -> int:
         last = self._last_page()
         if proposal["value"] < 1 or (last is not None and proposal["value"] > last):
             raise DataError(f"expected a page from 1 to {last or 'the last'}, got page={proposal['value']}")
-        return int(proposal["value"])
+        return proposal["value"]
 
     @t.validate("rows_per_page")
     def _known_size(self, proposal: Any) -> int:
         if not 1 <= proposal["value"] <= 100:
             raise DataError(f"expected rows_per_page= from 1 to 100, got {proposal['value']}")
-        return int(proposal["value"])
+        return proposal["value"]
 
     def _shown(self) -> Sequence[int] | None:
         """Row numbers of all pages, None while they are not known."""
@@ -158,7 +178,7 @@ class DataPreview(Panel):
 
         def work() -> None:
             try:
-                self.data = load()
+                self.data = _Again(load())
             except WorkbenchError as error:
                 self._new_controls()
                 self.say(str(error), "error")
@@ -286,8 +306,11 @@ class DataPreview(Panel):
     # code and picture
 
     def _code(self) -> str:
-        code = load_code(self.data)
-        return f"data.with_roles({self.data.used!r})" if code == "data" else code
+        code, data = load_code(self.data, given=self._given), self.data
+        if code != "data":
+            return code
+        part = "" if data.split == self._given.split else f".part({data.split!r})"
+        return f"data{part}.with_roles({data.used!r})"
 
     def static(self) -> str:
         """Title, the first rows of the page with their texts cut short, and the histograms."""

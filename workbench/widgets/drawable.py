@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from workbench.data.distinct import colour_choices, distinct_texts, labels_of
 from workbench.data.load import load
@@ -27,6 +29,7 @@ class Drawable:
         labels: a label for each text of a list or space, or None.
         choices: what the points can be coloured by, the usual one first.
         cluster, none: which of the choices stand for clusters and for one colour; a column may have those names.
+        raw: what the user gave.
     """
 
     given: Space | tuple[str, ...] | Examples
@@ -34,6 +37,7 @@ class Drawable:
     choices: tuple[str, ...]
     cluster: str
     none: str
+    raw: Any = None
 
     @property
     def name(self) -> str:
@@ -57,17 +61,27 @@ class Drawable:
             return None
         return self.labels if isinstance(self.given, Space | tuple) else labels_of(self.given, texts, choice)
 
-    def code(self, model: Any, seed: int) -> str:
-        """The line that draws the same map without a panel."""
+    def code(self, model: Any, seed: int, colour: str, count: int | None) -> str:
+        """The line that draws the same map without a panel.
+
+        Args:
+            model: what encodes the texts.
+            seed: of the layout.
+            colour: one of the choices. Clusters are not in the line, nor are labels of a space.
+            count: number of points that are drawn, None before they are.
+        """
         last = f", seed={seed}" if seed else ""
         if isinstance(self.given, Space):
             return f"wb.map(space{last})"
-        texts = "texts"
+        texts, labels = "texts", ", labels=labels" if self.labels is not None and colour == LABEL else ""
         if not isinstance(self.given, tuple):
-            table = load_code(self.given)
+            table = load_code(self.given, given=self.raw)
+            # where a text stands in two rows, or columns, no column has the labels of the points
+            if count == len(self.given) and len(self.given.texts) == 1 and colour in self.given.roles:
+                labels = f", labels={table}.column({colour!r})"
             columns = " + ".join(f"{table}.column({name!r})" for name in self.given.texts)
             texts = f"[*dict.fromkeys({columns})]"
-        return f"wb.map(wb.embed({texts}, {model_code(model)}){last})"
+        return f"wb.map(wb.embed({texts}, {model_code(model)}{labels}){last})"
 
 
 def drawable(data: Any, labels: Sequence[object] | None = None) -> Drawable:
@@ -92,6 +106,11 @@ def drawable(data: Any, labels: Sequence[object] | None = None) -> Drawable:
         columns = {}
         if labels is None and isinstance(given, Space):
             labels = given.labels
+        if labels is not None and (isinstance(labels, str) or not isinstance(labels, Collection | np.ndarray)):
+            raise DataError(
+                f"expected one label for each of {len(given):,} texts, got {type(labels).__name__} ({labels!r:.60}); "
+                "give a list of labels"
+            )
         if labels is not None and len(labels) != len(given):
             raise DataError(
                 f"expected one label for each of {len(given):,} texts, got {len(labels):,}; give both in the same order"
@@ -99,7 +118,7 @@ def drawable(data: Any, labels: Sequence[object] | None = None) -> Drawable:
         few = () if labels is None else (LABEL,)
     cluster, none = (name if name not in columns else f"{name} of the map" for name in (CLUSTER, NONE))
     own = (cluster, none) if few else (none, cluster)
-    return Drawable(given, None if labels is None else tuple(map(str, labels)), (*few, *own), cluster, none)
+    return Drawable(given, None if labels is None else tuple(map(str, labels)), (*few, *own), cluster, none, data)
 
 
 def _given(data: Any) -> Space | tuple[str, ...] | Examples:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets as t
 
-from workbench.errors import ModelError
 from workbench.plots.map import POINTS_UP_TO, SVG_UP_TO, drawn_rows, map_caption, map_figure
 from workbench.spaces.clusters import clusters
 from workbench.spaces.encode import Space
 from workbench.spaces.engine import engine
+from workbench.spaces.project import check_seed
 from workbench.spaces.stages import FIRST, embed_in_pieces, first_picture, laid_out, model_source
 from workbench.widgets.drawable import drawable
 from workbench.widgets.map_parts import HEIGHT_PX, MapParts, chosen_table, nearest_table
@@ -47,7 +47,7 @@ class EmbeddingMap(MapState):
         projection: their places; None before the first drawing.
 
     Raises:
-        DataError: the data, the labels, the colour or the selection cannot be used.
+        DataError: the data, the labels, the colour, the seed or the selection cannot be used.
         ModelError: there are texts and no model.
     """
 
@@ -62,7 +62,7 @@ class EmbeddingMap(MapState):
         selection: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self._seed, self._turn, self._ready = seed, 0, False
+        self._seed, self._turn, self._ready = check_seed(seed), 0, False
         self._what = drawable(data, labels)
         self._clustered: tuple[Space, tuple[str, ...]] | None = None
         self._labels: tuple[str, ...] | None = None
@@ -72,12 +72,8 @@ class EmbeddingMap(MapState):
             self._parts.picture, selected=self._select, clicked=self._show_nearest, hovered=self._show_text
         )
         self.data, self.model = self._what.given, model
-        if model is None and not isinstance(self.data, Space):
-            raise ModelError(
-                "expected a model to encode the texts with, got None; give its name, a folder or a run, or a Space instead of texts"
-            )
         self.colour = self._what.choices[0] if colour is None else colour
-        self.selection = tuple(selection)
+        self.selection = selection
         self._ready = True
         self._listen()
         self._list()
@@ -217,6 +213,7 @@ class EmbeddingMap(MapState):
         if self._parts.colours.value != change["new"]:
             self._parts.colours.value = change["new"]
         if self._ready:
+            self._changed()
             self._later(self._paint)
 
     def _colour_moved(self, change: Any) -> None:
@@ -281,7 +278,7 @@ class EmbeddingMap(MapState):
         return map_caption(self.projection, len(drawn_rows(self.projection, limit)))
 
     def _code(self) -> str:
-        return self._what.code(self.model, self._seed)
+        return self._what.code(self.model, self._seed, self.colour, None if self.space is None else len(self.space))
 
     def static(self) -> str:
         """The map as a picture of at most 400 points, its caption, and the first selected texts."""

@@ -11,7 +11,7 @@ from workbench.catalog.losses import LossInfo
 from workbench.data.examples import Examples
 from workbench.data.prepare import label_kind
 from workbench.recipe import Loss
-from workbench.widgets.loss_form import draft
+from workbench.widgets.loss_form import Draft, draft, no_models
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,55 @@ def wrappable(wrapper: LossInfo, infos: Sequence[LossInfo], table: Table | None)
         )
 
     return [info for info in infos if not info.wraps and suits(info)]
+
+
+def no_model(loss: Loss) -> str | None:
+    """Why a loss, or one inside it, cannot have the models that it names; None if it can."""
+    for part in _chain(loss):
+        for problem in no_models(catalog.describe(part.name, part.source), part.parameters):
+            return problem
+    return None
+
+
+def renewed(loss: Loss, before: Mapping[str, LossInfo]) -> tuple[Loss | None, str]:
+    """A loss with the new source of what was registered anew since `before`, and a sentence about it.
+
+    Returns:
+        The loss, None where its new source cannot take its place; and what to say, nothing where nothing is new.
+    """
+    now = catalog.registered()
+    anew = [
+        part.name
+        for part in _chain(loss)
+        if part.source is not None
+        and part.name in now
+        and now[part.name].source not in (part.source, before[part.name].source if part.name in before else None)
+    ]
+    if not anew:
+        return None, ""
+    drafted, dropped = _renew(loss, {name: now[name] for name in anew})
+    what = f"{' and '.join(anew)} was registered anew"
+    if drafted.loss is None:
+        why = (drafted.problem or drafted.missing).removesuffix(".")
+        return None, f"{what}, but its new source cannot be taken: {why}; choose it again to set that."
+    return drafted.loss, f"{what}: its new source is taken{f', without {", ".join(dropped)}' if dropped else ''}."
+
+
+def _renew(loss: Loss, anew: Mapping[str, LossInfo]) -> tuple[Draft, list[str]]:
+    """A draft of the loss from the new sources, and the parameters that these do not take."""
+    given, dropped = dict(loss.parameters), []
+    inner = given.get("loss")
+    if isinstance(inner, Loss):
+        given["loss"], dropped = _renew(inner, anew)
+    info = anew.get(loss.name) or catalog.describe(loss.name, loss.source)
+    clean = catalog.checked(info.name, given, source=info.source)[1]
+    return draft(info, clean), dropped + [name for name in given if name not in clean]
+
+
+def _chain(loss: Loss) -> list[Loss]:
+    """A loss and those inside it."""
+    inner = loss.parameters.get("loss")
+    return [loss, *(_chain(inner) if isinstance(inner, Loss) else ())]
 
 
 def refusal(loss: Loss, table: Table | None) -> str | None:

@@ -13,7 +13,9 @@ from typing import Any
 import ipywidgets as W
 
 from workbench.catalog import losses as catalog
+from workbench.catalog import models
 from workbench.catalog.losses import LossInfo, Parameter
+from workbench.errors import ModelError
 from workbench.recipe import Loss
 
 LEFT_OUT = object()
@@ -55,6 +57,7 @@ class Draft:
 def draft(info: LossInfo, given: Mapping[str, Any]) -> Draft:
     """Check what is given for a loss; parameters that are at their default stay out of the result."""
     problems, clean = catalog.checked(info.name, given, source=info.source)
+    problems = [*problems, *no_models(info, clean)]
     needed = [item for item in info.parameters if item.required and item.name not in given]
     # What nobody has given yet is asked for, and not called wrong.
     wrong = [text for text in problems if not any(text.startswith(f"loss.{item.name}: ") for item in needed)]
@@ -74,6 +77,18 @@ def draft(info: LossInfo, given: Mapping[str, Any]) -> Draft:
         if not _is_default(info.parameter(name), value)
     }
     return Draft(info.name, clean, info.source, Loss(info.name, source=info.source, **final))
+
+
+def no_models(info: LossInfo, clean: Mapping[str, Any]) -> list[str]:
+    """A sentence for each parameter that names what can be no model; no network, no weights read."""
+    found = []
+    for item in info.parameters:
+        if item.kind == "model" and clean.get(item.name):
+            try:
+                models.check_name(clean[item.name])
+            except ModelError as error:
+                found.append(f"loss.{item.name}: {error}")
+    return found
 
 
 class LossForm(W.VBox):
@@ -140,7 +155,10 @@ class LossForm(W.VBox):
         known = {info.name: info for info in self._inner(self.info)}
         given = self._wrapped
         if given is not None:
-            known = {given.name: catalog.describe(given.name, given.source), **known}
+            # Its own source counts, though another may be registered under its name.
+            known = {given.name: catalog.describe(given.name, given.source)} | {
+                name: info for name, info in known.items() if name != given.name
+            }
         control = W.Dropdown(
             options=[(name, name) for name in known] or [("none suits this table", _EMPTY)],
             description="loss inside",
@@ -153,13 +171,17 @@ class LossForm(W.VBox):
         def take(name: str) -> None:
             old, self.nested = self.nested, None
             if name != _EMPTY:
+                info = known[name]
                 values = given.parameters if given is not None and given.name == name else {}
-                self.nested = LossForm(known[name], values, self._inner, self._tell)
+                values = catalog.checked(name, values, source=info.source)[1]
+                self.nested = LossForm(info, values, self._inner, self._tell)
             place.children = (self.nested,) if self.nested else ()
             if old is not None:
                 old.close()
 
         def moved(change: Any) -> None:
+            # A loss of your own may have been registered anew since.
+            known.update({info.name: info for info in self._inner(self.info)})
             take(change["new"])
             self._tell()
 

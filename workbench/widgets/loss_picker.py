@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as W
@@ -16,7 +17,18 @@ from workbench.errors import RecipeError
 from workbench.plots.loss_shape import loss_shape, loss_shape_figure
 from workbench.plots.svg import svg
 from workbench.recipe import Loss, to_loss
-from workbench.widgets.loss_choices import Choice, Table, begin, choices, first, refusal, table_of, wrappable
+from workbench.widgets.loss_choices import (
+    Choice,
+    Table,
+    begin,
+    choices,
+    first,
+    no_model,
+    refusal,
+    renewed,
+    table_of,
+    wrappable,
+)
 from workbench.widgets.loss_facts import facts_html, parameters_html
 from workbench.widgets.loss_form import Draft, LossForm
 from workbench.widgets.panel import Panel
@@ -63,6 +75,8 @@ class LossPicker(Panel):
         super().__init__()
         self._table: Table | None = None
         self._offered: dict[str, Choice] = {}
+        # as they were when `loss` was last set from Python or the list read again
+        self._known = catalog.registered()
         self._busy = False
         self.form: LossForm | None = None
         self._build()
@@ -100,6 +114,9 @@ class LossPicker(Panel):
 
     @t.validate("loss")
     def _suits(self, proposal: Any) -> Loss:
+        wrong = no_model(proposal["value"])
+        if wrong:
+            raise RecipeError(wrong)
         reason = refusal(proposal["value"], self._table)
         if reason:
             raise RecipeError(f"loss: {reason.removesuffix('.')}; {self._advice()}")
@@ -107,9 +124,22 @@ class LossPicker(Panel):
         return found
 
     def refresh(self) -> None:
-        """Read the list of losses again, as after `wb.register_loss` in another cell."""
-        with self._guarded(), self._lock:
-            self._refresh()
+        """Read the list of losses again, as after `wb.register_loss` in another cell.
+
+        If the loss is one of your own that was registered anew, its new source is taken, and the message line says so.
+        """
+        with self._guarded():
+            with self._lock:
+                before, self._known = self._known, catalog.registered()
+                self._refresh()
+                shown = self.select.value
+                if self.form is None or self.form.info != self._at_hand(shown).info:
+                    self._open(shown)
+                new, words = renewed(self.loss, before)
+            if new is not None:
+                self.loss = new
+            if words:
+                self.say(words, "error" if new is None else "")
 
     def _refresh(self) -> None:
         """List the losses for the table; which one is shown does not change."""
@@ -165,6 +195,7 @@ class LossPicker(Panel):
             with self._lock:
                 here = self.form is not None and self.form.info.name == loss.name and self.form.draft().loss == loss
                 if not here:
+                    self._known = catalog.registered()
                     self._refresh()
                     self._show_choice(loss.name)
                     self._open(loss.name)
@@ -206,7 +237,7 @@ class LossPicker(Panel):
 
     def _open(self, name: str) -> None:
         """Show facts, form and picture of a loss of the list."""
-        choice = self._offered[name]
+        choice = self._at_hand(name)
         self.facts.value = facts_html(choice.info, self._verdict(choice))
         old, self.form = self.form, None
         if choice.reason is None or name == self.loss.name:
@@ -225,7 +256,14 @@ class LossPicker(Panel):
             old.close()
 
     def _inner(self, info: LossInfo) -> list[LossInfo]:
-        return wrappable(info, [choice.info for choice in self._offered.values()], self._table)
+        return wrappable(info, [self._at_hand(name).info for name in self._offered], self._table)
+
+    def _at_hand(self, name: str) -> Choice:
+        """A loss of the list; the chosen one with its own source, another with the source registered last."""
+        now, loss = catalog.registered().get(name), self.loss
+        if name == loss.name:
+            now = catalog.describe(name, loss.source)
+        return replace(self._offered[name], info=now) if now else self._offered[name]
 
     def _verdict(self, choice: Choice) -> str:
         if choice.reason:

@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import traitlets as t
 
-from workbench.errors import DataError, did_you_mean
+from workbench.errors import DataError, ModelError, did_you_mean
 from workbench.spaces.encode import Space
 from workbench.spaces.project import Projection
 from workbench.spaces.stages import check_model
 from workbench.widgets.drawable import Drawable, drawable
-from workbench.widgets.panel import Panel
+from workbench.widgets.given import Ending, Given
 
 
-class MapState(Panel):
+class MapState(Ending):
     """Traits of the map; see `EmbeddingMap`."""
 
-    data = t.Any()
-    model = t.Any(None, allow_none=True)
-    colour = t.Unicode()
-    selection = t.Any(())  # always a tuple of int
+    data = Given()
+    model = Given()  # None for a space
+    colour = Given("")
+    selection = Given(())  # always a tuple of int
     space = t.Instance(Space, allow_none=True)
     projection = t.Instance(Projection, allow_none=True)
 
     _what: Drawable
+    _ready: bool
 
     @t.validate("data")
     def _check_data(self, proposal: Any) -> Any:
         if proposal["value"] is not self._what.given:
-            self._what = drawable(proposal["value"])
+            found = drawable(proposal["value"])
+            if self._ready:
+                _check_both(found.given, self.model)
+            self._what = found
         return self._what.given
 
     @t.validate("model")
     def _check_model(self, proposal: Any) -> Any:
         if proposal["value"] is not None:
             check_model(proposal["value"])
+        _check_both(self.data, proposal["value"])
         return proposal["value"]
 
     @t.validate("colour")
     def _check_colour(self, proposal: Any) -> str:
-        colour, choices = str(proposal["value"]), self._what.choices
-        if colour not in choices:
-            raise DataError(
-                f"expected a colour among {', '.join(choices)}, got {colour!r}{did_you_mean(colour, choices)}"
-            )
+        colour, choices = proposal["value"], self._what.choices
+        if not isinstance(colour, str) or colour not in choices:
+            meant = did_you_mean(colour, choices) if isinstance(colour, str) else ""
+            raise DataError(f"expected a colour among {', '.join(choices)}, got {colour!r:.60}{meant}")
         return colour
 
     @t.validate("selection")
     def _check_selection(self, proposal: Any) -> tuple[int, ...]:
         try:
-            rows = tuple(sorted({int(row) for row in proposal["value"]}))
-        except (TypeError, ValueError):
+            given = list(proposal["value"])
+            if any(isinstance(row, bool) for row in given):
+                raise TypeError
+            rows = tuple(sorted({index(row) for row in given}))
+        except TypeError:
             raise DataError(
                 f"expected row numbers, got {proposal['value']!r:.80}; give a tuple such as (0, 5)"
             ) from None
@@ -61,3 +69,10 @@ class MapState(Panel):
             last = "" if count is None else f" to {count - 1}"
             raise DataError(f"expected row numbers from 0{last}, got {wrong}; leave it out")
         return rows
+
+
+def _check_both(data: Any, model: Any) -> None:
+    if model is None and not isinstance(data, Space):
+        raise ModelError(
+            "expected a model to encode the texts with, got None; give its name, a folder or a run, or a Space instead of texts"
+        )

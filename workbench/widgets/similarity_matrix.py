@@ -17,8 +17,8 @@ from workbench.spaces.engine import Vectors, engine
 from workbench.spaces.similarity import Similarity, similarity
 from workbench.spaces.stages import model_source
 from workbench.widgets.code import model_code
+from workbench.widgets.given import Ending, Given
 from workbench.widgets.matrices import Matrices, content_of, short_name, still
-from workbench.widgets.panel import Panel
 
 if TYPE_CHECKING:
     import pandas
@@ -38,13 +38,7 @@ EXAMPLES = (
 )
 
 
-class _Given(t.Any):
-    """Checked by the panel whatever it is; traitlets alone would let None through."""
-
-    allow_none = False
-
-
-class SimilarityMatrix(Panel):
+class SimilarityMatrix(Ending):
     """Cosine similarity of typed sentences: base model, tuned model, and their difference.
 
     Args:
@@ -57,7 +51,7 @@ class SimilarityMatrix(Panel):
         texts: the sentences, without empty ones. The first 30 are compared.
         base: name or folder of the base model.
         tuned: name or folder of the tuned model; empty for none.
-        before: similarities under the base model as shown, None before there are any.
+        before: similarities under the base model as shown, None before there are any and after a failure.
         after: the same under the tuned model.
 
     Raises:
@@ -66,9 +60,9 @@ class SimilarityMatrix(Panel):
         RecipeError: `pause_ms` is no time.
     """
 
-    texts = _Given(())
-    base = _Given(DEFAULT_MODEL)
-    tuned = _Given("")
+    texts = Given(())
+    base = Given(DEFAULT_MODEL)
+    tuned = Given("")
     before = t.Instance(Similarity, allow_none=True, read_only=True)
     after = t.Instance(Similarity, allow_none=True, read_only=True)
 
@@ -202,13 +196,21 @@ class SimilarityMatrix(Panel):
             texts, models = self.texts[:SHOWN], self._chosen()
         made: list[Similarity] = []
         for model in models if texts else ():
-            made.append(self._similarity(texts, model))
+            try:
+                made.append(self._similarity(texts, model))
+            except Exception:
+                # numbers of other sentences or models under the new names would be wrong
+                self._put(self._empty(), [])
+                raise
             if asked != self._asked:
                 return  # something newer waits
-        self._matrices.content = content_of(texts, models, made)
+        self._put(content_of(texts, models, made), made)
+        self._say_what_is_shown()
+
+    def _put(self, content: dict[str, Any], made: list[Similarity]) -> None:
+        self._matrices.content = content
         self.set_trait("before", made[0] if made else None)
         self.set_trait("after", made[1] if len(made) == 2 else None)
-        self._say_what_is_shown()
         self._changed()
 
     def _similarity(self, texts: tuple[str, ...], model: str) -> Similarity:
