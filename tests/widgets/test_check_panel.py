@@ -243,9 +243,16 @@ def test_what_is_no_findings_is_refused_in_a_sentence(wrong: Any, got: str) -> N
     assert [item.code for item in panel.findings] == ["texts-cut"] and "12% of the texts" in html(panel)
 
 
+def test_an_earlier_check_without_findings_is_shown() -> None:
+    panel = CheckPanel(RECIPE, findings=Findings(about="25 checks"))
+    assert "No findings: 25 checks" in html(panel) and "Not checked yet" not in html(panel)
+
+
 def test_findings_of_another_recipe_are_refused() -> None:
     other = RECIPE.changed(max_seq_length=64)
-    with pytest.raises(RecipeError, match="^findings: expected those of this recipe, got texts-cut of another; check "):
+    with pytest.raises(
+        RecipeError, match=r"^findings: expected those of this recipe, got texts-cut of another; check "
+    ):
         CheckPanel(RECIPE, findings=(finding(other),))
     panel = CheckPanel(RECIPE)
     with pytest.raises(RecipeError, match="expected those of this recipe"):

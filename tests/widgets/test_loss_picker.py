@@ -613,7 +613,7 @@ def test_a_guide_that_can_be_no_model_is_refused_in_a_sentence(triplets: Example
         Loss("GISTEmbedLoss", guide="nope nope"),
         Loss("MatryoshkaLoss", loss=Loss("GISTEmbedLoss", guide="nope nope"), matryoshka_dims=[8]),
     ):
-        with pytest.raises(RecipeError, match="guide: expected a model folder.*got 'nope nope'"):
+        with pytest.raises(RecipeError, match=r"guide: expected a model folder.*got 'nope nope'"):
             picker.loss = wrong
     assert picker.loss == Loss("GISTEmbedLoss", guide="all-MiniLM-L6-v2")
 

@@ -73,7 +73,8 @@ class CheckPanel(Panel):
         self._own = recipe
         self.recipe = recipe
         if findings is not None:
-            self.findings = findings
+            self.set_trait("findings", findings)
+            self._take(recipe, self.findings)
         self._draw()
         self._show(W.HBox([self._check, self._undo], layout=W.Layout(flex_flow="row wrap")), self._change, self._list)
 

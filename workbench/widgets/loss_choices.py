@@ -123,12 +123,14 @@ def renewed(loss: Loss, before: Mapping[str, LossInfo]) -> tuple[Loss | None, st
     if drafted.loss is None:
         why = (drafted.problem or drafted.missing).removesuffix(".")
         return None, f"{what}, but its new source cannot be taken: {why}; choose it again to set that."
-    return drafted.loss, f"{what}: its new source is taken{f', without {", ".join(dropped)}' if dropped else ''}."
+    without = f", without {', '.join(dropped)}" if dropped else ""
+    return drafted.loss, f"{what}: its new source is taken{without}."
 
 
 def _renew(loss: Loss, anew: Mapping[str, LossInfo]) -> tuple[Draft, list[str]]:
     """A draft of the loss from the new sources, and the parameters that these do not take."""
-    given, dropped = dict(loss.parameters), []
+    given = dict(loss.parameters)
+    dropped: list[str] = []
     inner = given.get("loss")
     if isinstance(inner, Loss):
         given["loss"], dropped = _renew(inner, anew)
