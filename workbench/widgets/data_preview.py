@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as W
-import traitlets as t
 
 from workbench.data.examples import Examples
-from workbench.data.load import load
 from workbench.data.quality import KINDS
 from workbench.data.tokens import TokenStats
 from workbench.data.truncation import Cutter, Piece
-from workbench.errors import DataError, WorkbenchError, did_you_mean
+from workbench.errors import WorkbenchError
 from workbench.recipe import DEFAULT_MODEL
-from workbench.spaces.stages import check_model, model_source
-from workbench.widgets.code import load_code
 from workbench.widgets.counting import Counting
-from workbench.widgets.given import Count, Ending, Given
 from workbench.widgets.page_table import Page, page_html, read_page
 from workbench.widgets.paging import WRAP, Choice, Pager
 from workbench.widgets.panel import Kind
+from workbench.widgets.preview_state import WIDTHS, Again, PreviewState
 from workbench.widgets.preview_words import caption, filter_words, headline
 from workbench.widgets.role_form import RoleForm
 
-WIDTHS = {"all": 130, "duplicates": 160, "empty": 130, "encoding": 230, "too long": 230}
 STATIC_ROWS, STATIC_CHARACTERS = 10, 12_000
 
 
-@dataclass(frozen=True)
-class _Again:
-    """The table that was given, read with other roles or in another part."""
-
-    data: Examples
-
-
-class _Table(Given):
-    """Examples; anything else is loaded."""
-
-    def validate(self, obj: Any, value: Any) -> Examples:
-        if isinstance(value, _Again):
-            return value.data
-        table = value if isinstance(value, Examples) else load(value)
-        obj._given = value
-        return table
-
-
-class DataPreview(Ending):
+class DataPreview(PreviewState):
     """Page through a table, choose the roles of its columns, and see which rows are odd.
 
     Args:
@@ -71,13 +48,6 @@ class DataPreview(Ending):
     Raises:
         DataError: the data cannot be used, or there is no such page or filter.
     """
-
-    data = _Table()
-    model = Given(DEFAULT_MODEL)
-    show = Given("all")
-    rows = t.Tuple(read_only=True)
-    page = Count(1)
-    rows_per_page = Count(10)
 
     def __init__(
         self,
@@ -105,45 +75,6 @@ class DataPreview(Ending):
         self.observe(lambda _: self._draw(), ["page", "rows_per_page"])
         self._show(self._top, self._roles, self._filters, self._pager, self._table, self._lengths)
         self._recount()
-
-    # values
-
-    @t.validate("show")
-    def _known_show(self, proposal: Any) -> str:
-        value = proposal["value"]
-        if not isinstance(value, str) or value not in WIDTHS:
-            meant = did_you_mean(value, WIDTHS) if isinstance(value, str) else ""
-            raise DataError(f"expected show= one of {', '.join(WIDTHS)}, got {value!r:.60}{meant}")
-        return value
-
-    @t.validate("model")
-    def _known_model(self, proposal: Any) -> str:
-        value = proposal["value"]
-        check_model(value)
-        return str(value) if isinstance(value, str | Path) else model_source(value)
-
-    @t.validate("page")
-    def _known_page(self, proposal: Any) -> int:
-        last = self._last_page()
-        if proposal["value"] < 1 or (last is not None and proposal["value"] > last):
-            raise DataError(f"expected a page from 1 to {last or 'the last'}, got page={proposal['value']}")
-        return proposal["value"]
-
-    @t.validate("rows_per_page")
-    def _known_size(self, proposal: Any) -> int:
-        if not 1 <= proposal["value"] <= 100:
-            raise DataError(f"expected rows_per_page= from 1 to 100, got {proposal['value']}")
-        return proposal["value"]
-
-    def _shown(self) -> Sequence[int] | None:
-        """Row numbers of all pages, None while they are not known."""
-        if self.show == "all":
-            return range(len(self.data))
-        return self.rows if self._counts.knows(self.show) else None
-
-    def _last_page(self) -> int | None:
-        shown = self._shown()
-        return None if shown is None else max(1, -(-len(shown) // self.rows_per_page))
 
     # controls
 
@@ -178,7 +109,7 @@ class DataPreview(Ending):
 
         def work() -> None:
             try:
-                self.data = _Again(load())
+                self.data = Again(load())
             except WorkbenchError as error:
                 self._new_controls()
                 self.say(str(error), "error")
@@ -226,7 +157,7 @@ class DataPreview(Ending):
         """Find the rows that are shown, and show a page of them."""
         with self._lock:
             found = self._counts.quality if self.show in KINDS and self._counts.knows(self.show) else None
-            self.set_trait("rows", tuple(found.where(self.show).tolist()) if found else ())  # type: ignore[arg-type]
+            self.set_trait("rows", tuple(found.where(self.show).tolist()) if found else ())
             self.page = min(self.page, self._last_page() or self.page)
             self._draw()
 
@@ -303,14 +234,7 @@ class DataPreview(Ending):
             self._drawn = stats, svg(lengths_figure(stats), width=900)
         return self._drawn[1]
 
-    # code and picture
-
-    def _code(self) -> str:
-        code, data = load_code(self.data, given=self._given), self.data
-        if code != "data":
-            return code
-        part = "" if data.split == self._given.split else f".part({data.split!r})"
-        return f"data{part}.with_roles({data.used!r})"
+    # picture
 
     def static(self) -> str:
         """Title, the first rows of the page with their texts cut short, and the histograms."""
