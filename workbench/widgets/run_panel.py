@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -319,7 +320,7 @@ def outcome(run: Run) -> str:
     return f"{name} {before['value']:.3f} → {after['value']:.3f}, difference {delta['mid']:+.3f}{spread}{noise}, on {after['n']:,} held-out units of {scores['data']}"
 
 
-def _rise(row: dict[str, Any]) -> str:
+def _rise(row: Mapping[Any, Any]) -> str:
     if row.get("before") is None or row.get("after") is None:
         return ""
     return f"{row['score']} {row['before']:.3f} → {row['after']:.3f}"
