@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from tests.lab.server import Server
 from tests.lab.test_panel_live import PANEL
 
 pytestmark = pytest.mark.browser
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture
@@ -29,4 +32,18 @@ def test_voila_shows_the_live_panel_and_hides_its_picture(voila: Server, context
     page.get_by_role("button", name="One more").click()
     page.locator(".wb-message").get_by_text("1 counted").wait_for()
     assert page.get_by_text("for $5 or $6").is_hidden()
+    page.close()
+
+
+@pytest.mark.real
+def test_voila_serves_the_first_notebook_with_a_bench_that_answers(voila: Server, context: Any) -> None:
+    shutil.copy(NOTEBOOKS / "01_quickstart.ipynb", voila.root)
+    page = context.new_page()
+    page.set_default_timeout(300_000)
+    page.goto(f"{voila.base}/voila/render/01_quickstart.ipynb?token={voila.token}")
+    page.get_by_role("tab", name="Settings", exact=True).first.click()
+    size = page.get_by_label("batch_size (rows)").first
+    size.fill("32")
+    size.press("Tab")
+    page.get_by_text("batch_size=32").first.wait_for()
     page.close()
