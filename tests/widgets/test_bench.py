@@ -172,3 +172,10 @@ def test_a_refused_panel_leaves_nothing_behind(capfd: pytest.CaptureFixture[str]
 def test_the_code_names_the_run(bench: Bench, make_run: MakeRun) -> None:
     bench.run = make_run(scores=outcome(0.5, 0.6))
     assert f"run={str(bench.run.folder)!r}" in bench.code
+
+
+def test_a_recipe_is_spread_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(bench, "_changed", lambda: told.append(bench.recipe.name or ""))
+    bench.recipe = bench.recipe.changed(name="once")
+    assert told == ["once"]

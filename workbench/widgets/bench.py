@@ -77,8 +77,6 @@ class Bench(Panel):
         self._tabs = W.Tab([W.Box(layout=W.Layout(width="100%")) for _ in TABS], titles=TABS)
         self.panel("Data")
         self._tabs.observe(self._opened, "selected_index")
-        self.observe(self._recipe_set, "recipe")
-        self.observe(self._run_set, "run")
         self._show(self._tabs)
 
     def panel(self, tab: str) -> Any:
@@ -196,6 +194,7 @@ class Bench(Panel):
 
     # the run, and what is looked at after it
 
+    @t.observe("run")
     def _run_set(self, change: Any) -> None:
         with self._quietly():
             self._set("Run", run=change["new"])
