@@ -16,10 +16,10 @@ from workbench.spaces.evaluate import Change
 from workbench.spaces.stages import check_model, model_source, run_folder
 from workbench.training.run import Run, attach
 from workbench.widgets.code import load_code, model_code
-from workbench.widgets.given import Ending
+from workbench.widgets.panel import Panel
 
 
-class CompareState(Ending):
+class CompareState(Panel):
     """Traits of the comparison; see `ComparePanel`."""
 
     before = t.Any(None, allow_none=True)

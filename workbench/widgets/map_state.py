@@ -12,10 +12,11 @@ from workbench.spaces.encode import Space
 from workbench.spaces.project import Projection
 from workbench.spaces.stages import check_model
 from workbench.widgets.drawable import Drawable, drawable
-from workbench.widgets.given import Ending, Given
+from workbench.widgets.given import Given
+from workbench.widgets.panel import Panel
 
 
-class MapState(Ending):
+class MapState(Panel):
     """Traits of the map; see `EmbeddingMap`."""
 
     data = Given()

@@ -98,6 +98,8 @@ class Panel(W.VBox):
     message = t.Unicode("", read_only=True)
     code = t.Unicode("", read_only=True)
 
+    _ended = False
+
     def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
         """Refuse misspelt keywords, which ipywidgets would take silently."""
         known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
@@ -177,6 +179,9 @@ class Panel(W.VBox):
                 function(*arguments)
 
         with self._lock:
+            if self._ended:
+                self.say("This panel is closed; make a new one to go on")
+                return
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
             job = self._pool.submit(work)
@@ -190,7 +195,9 @@ class Panel(W.VBox):
                 raise TimeoutError(f"expected {type(self).__name__} to be done in {timeout_s} s; it still works")
 
     def close(self) -> None:
-        """Close the panel and all its widgets; work that has not begun is dropped."""
+        """Close the panel and all its widgets; work that has not begun is dropped, and no other begins."""
+        with self._lock:
+            self._ended = True
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         for child in self.children:

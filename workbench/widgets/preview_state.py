@@ -16,7 +16,8 @@ from workbench.recipe import DEFAULT_MODEL
 from workbench.spaces.stages import check_model, model_source
 from workbench.widgets.code import load_code
 from workbench.widgets.counting import Counting
-from workbench.widgets.given import Count, Ending, Given
+from workbench.widgets.given import Count, Given
+from workbench.widgets.panel import Panel
 
 WIDTHS = {"all": 130, "duplicates": 160, "empty": 130, "encoding": 230, "too long": 230}
 
@@ -39,7 +40,7 @@ class _Table(Given):
         return table
 
 
-class PreviewState(Ending):
+class PreviewState(Panel):
     """Traits of the preview; see `DataPreview`."""
 
     data = _Table()

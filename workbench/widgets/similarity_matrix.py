@@ -17,8 +17,9 @@ from workbench.spaces.engine import Vectors, engine
 from workbench.spaces.similarity import Similarity, similarity
 from workbench.spaces.stages import model_source
 from workbench.widgets.code import model_code
-from workbench.widgets.given import Ending, Given
+from workbench.widgets.given import Given
 from workbench.widgets.matrices import Matrices, content_of, short_name, still
+from workbench.widgets.panel import Panel
 
 if TYPE_CHECKING:
     import pandas
@@ -38,7 +39,7 @@ EXAMPLES = (
 )
 
 
-class SimilarityMatrix(Ending):
+class SimilarityMatrix(Panel):
     """Cosine similarity of typed sentences: base model, tuned model, and their difference.
 
     Args:
@@ -194,16 +195,14 @@ class SimilarityMatrix(Ending):
         with self._lock:
             self._queued, asked = False, self._asked
             texts, models = self.texts[:SHOWN], self._chosen()
-        made: list[Similarity] = []
-        for model in models if texts else ():
-            try:
-                made.append(self._similarity(texts, model))
-            except Exception:
-                # numbers of other sentences or models under the new names would be wrong
+        made: list[Similarity] | None = None
+        try:
+            made = [self._similarity(texts, model) for model in models if texts and asked == self._asked]
+        finally:
+            if made is None:  # numbers of other sentences or models under the new names would be wrong
                 self._put(self._empty(), [])
-                raise
-            if asked != self._asked:
-                return  # something newer waits
+        if asked != self._asked:
+            return  # something newer waits
         self._put(content_of(texts, models, made), made)
         self._say_what_is_shown()
 
