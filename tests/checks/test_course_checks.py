@@ -7,20 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.checks.tables import codes, fires, pairs, recipe
-from workbench.cards.script import arguments, steps_of, total_steps
-from workbench.checks.case import Case
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"epochs": 2.5, "drop_last": True}, {"gradient_accumulation_steps": 3, "warmup": 7}, {"max_steps": 4}],
-)
-def test_steps_are_counted_as_the_run_counts_them(tiny_bert: Path, settings: dict[str, float]) -> None:
-    case = Case.of(recipe(tiny_bert, pairs(), **settings), lambda *_: None)
-    given = arguments(case.recipe, rows=case.rows, device="cpu", bf16=False)
-    assert case.steps == total_steps(case.recipe, case.rows)
-    assert case.warmup_steps == given["warmup_steps"]
-    assert [case.steps_of(amount) for amount in (0.02, 0.5, 30)] == [steps_of(amount, case.steps) for amount in (0.02, 0.5, 30)]  # fmt: skip
 
 
 def test_a_warmup_longer_than_the_run_tells_the_rate_that_is_reached(tiny_bert: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pprint
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ from workbench import files
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
 from workbench.recipe import Loss, Recipe
+from workbench.steps import steps_of, total_steps, warmup_steps
 
 if TYPE_CHECKING:
     from workbench.data.examples import Examples
@@ -48,19 +48,6 @@ def short_name(path: str) -> str:
     return folder.parent.name if folder.name == "model" else folder.name
 
 
-def total_steps(recipe: Recipe, rows: int) -> int:
-    """Optimizer steps of a run over so many rows."""
-    if recipe.max_steps:
-        return recipe.max_steps
-    batches = rows // recipe.batch_size if recipe.drop_last else math.ceil(rows / recipe.batch_size)
-    return max(1, math.ceil(recipe.epochs * max(1, math.ceil(batches / recipe.gradient_accumulation_steps))))
-
-
-def steps_of(amount: float, total: int) -> int:
-    """A share of all steps, or a number of steps, as a whole number of steps of at least 1."""
-    return max(1, math.ceil(amount * total) if amount < 1 else int(amount))
-
-
 def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str, Any]:
     """Keyword arguments of SentenceTransformerTrainingArguments for a recipe, all but the output folder.
 
@@ -80,8 +67,7 @@ def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str
         "weight_decay": recipe.weight_decay,
         "optim": {"adamw": "adamw_torch_fused", "sgd": "sgd"}[recipe.optimizer],
         "lr_scheduler_type": recipe.scheduler,
-        # rounded down: the first step of a warm-up has rate 0, and a run of a few steps cannot spare one
-        "warmup_steps": int(recipe.warmup * total) if recipe.warmup < 1 else int(recipe.warmup),
+        "warmup_steps": warmup_steps(recipe, total),
         "max_grad_norm": recipe.max_grad_norm,
         "fp16": recipe.precision == "fp16",
         "bf16": recipe.precision == "bf16" or (recipe.precision == "auto" and device.startswith("cuda") and bf16),

@@ -23,6 +23,7 @@ from workbench.data.prepare import label_kind, prepare, settled
 from workbench.data.tokenizer import counter
 from workbench.errors import DataError
 from workbench.recipe import Loss, Recipe
+from workbench.steps import steps_per_epoch, total_steps
 
 Progress = Callable[[str, int, int | None], None]
 TOKEN_ROWS = 50_000
@@ -235,32 +236,17 @@ class Case:
         """The recipe's loss with another one in the place of its innermost."""
         return with_innermost(self.recipe.loss, Loss(name, **parameters))
 
-    # the course of the run; as workbench.cards.script counts, which is a layer above
-
-    @property
-    def batches(self) -> int:
-        """Batches of one epoch."""
-        size = self.recipe.batch_size
-        return self.rows // size if self.recipe.drop_last else math.ceil(self.rows / size)
+    # the course of the run
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of one epoch, at least 1."""
-        return max(1, math.ceil(self.batches / self.recipe.gradient_accumulation_steps))
+        return steps_per_epoch(self.recipe, self.rows)
 
     @property
     def steps(self) -> int:
         """Optimizer steps of the run."""
-        return self.recipe.max_steps or max(1, math.ceil(self.recipe.epochs * self.steps_per_epoch))
-
-    def steps_of(self, amount: float) -> int:
-        """A share of all steps, or a number of steps, as a whole number of at least 1."""
-        return max(1, math.ceil(amount * self.steps) if amount < 1 else int(amount))
-
-    @property
-    def warmup_steps(self) -> int:
-        """Steps of the warm-up."""
-        return int(self.recipe.warmup * self.steps) if self.recipe.warmup < 1 else int(self.recipe.warmup)
+        return total_steps(self.recipe, self.rows)
 
 
 def percent(share: float) -> str:

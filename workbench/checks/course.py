@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from workbench.checks.case import Case
 from workbench.checks.finding import Finding, Severity
+from workbench.steps import steps_of, warmup_steps
 
 SMALLEST_MOVE = 1e-4
 EVERY: dict[str, tuple[float, Severity]] = {
@@ -22,7 +23,8 @@ UNSEEN = {
 
 def warmup_ends(case: Case) -> Iterator[Finding]:
     """The warm-up is shorter than the run."""
-    recipe, steps, warmup = case.recipe, case.steps, case.warmup_steps
+    recipe, steps = case.recipe, case.steps
+    warmup = warmup_steps(recipe, steps)
     if recipe.scheduler == "constant" or warmup < steps:
         return
     peak = recipe.learning_rate * (steps - 1) / warmup
@@ -108,7 +110,7 @@ def something_is_seen(case: Case) -> Iterator[Finding]:
     """Loss, scores and checkpoints come before the end."""
     for setting, (share, severity) in EVERY.items():
         amount = getattr(case.recipe, setting)
-        if amount < 1 or case.steps_of(amount) < case.steps or case.steps < 2:
+        if amount < 1 or steps_of(amount, case.steps) < case.steps or case.steps < 2:
             continue
         if setting == "eval_steps" and case.evaluation is None:
             continue

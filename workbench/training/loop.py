@@ -21,11 +21,12 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
-from workbench.cards.script import arguments, steps_of
+from workbench.cards.script import arguments
 from workbench.catalog import losses as catalog
 from workbench.errors import RunError
 from workbench.files import replace_text
 from workbench.recipe import Recipe
+from workbench.steps import steps_of
 from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
 from workbench.training.records import STATUS_EVERY_S, EventWriter, Status, write_status
 
