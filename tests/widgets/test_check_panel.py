@@ -214,7 +214,7 @@ def test_the_line_of_code_is_python_that_makes_the_same_recipe(checked: list[Rec
 
 @pytest.mark.parametrize("wrong", [None, "recipe.yaml", {"loss": "CoSENTLoss"}])
 def test_what_is_no_recipe_is_refused_in_a_sentence(wrong: Any) -> None:
-    with pytest.raises(RecipeError, match=r"expected a Recipe, got \w+; make one with wb.Recipe"):
+    with pytest.raises(RecipeError, match=r"expected a Recipe, got .*; make one with wb.Recipe"):
         CheckPanel(wrong)
     panel = CheckPanel(RECIPE)
     with pytest.raises(RecipeError, match="expected a Recipe"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NoReturn
+from typing import Any
 
 import ipywidgets as W
 import traitlets as t
@@ -15,7 +15,7 @@ from workbench.checks.case import Progress
 from workbench.checks.finding import PLURALS, SYMBOLS, Finding, Findings
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe
-from workbench.widgets.panel import Panel
+from workbench.widgets.panel import Panel, Refusing
 from workbench.widgets.table import cut, table
 
 # Beside symbol and word, so that nothing depends on seeing them.
@@ -27,11 +27,6 @@ _COLOURS = {
 _TELL_EVERY_S = 0.25
 _FIRST = "Not checked yet. Click Check: the rows are loaded, their tokens counted, and nothing is trained."
 _STALE = "recipe changed; check again"
-
-
-class _RecipeTrait(t.Instance[Recipe]):
-    def error(self, obj: Any, value: Any, error: Any = None, info: Any = None) -> NoReturn:
-        raise RecipeError(f"expected a Recipe, got {type(value).__name__}; make one with wb.Recipe(...)")
 
 
 class _FindingsTrait(t.Instance[Findings]):
@@ -60,12 +55,11 @@ class CheckPanel(Panel):
         RecipeError: `recipe` is no recipe, or `findings` are none or those of another recipe.
     """
 
-    recipe = _RecipeTrait(Recipe)
+    recipe = Refusing(Recipe, RecipeError, "make one with wb.Recipe(...)")
     findings = _FindingsTrait(Findings, args=())
 
     def __init__(self, recipe: Recipe, findings: Sequence[Finding] | None = None) -> None:
         super().__init__()
-        self._turn = 0
         self._own: Recipe | None = None
         self._done: list[tuple[str, Recipe]] = []
         self._result: tuple[Recipe, Findings] | None = None
@@ -107,8 +101,7 @@ class CheckPanel(Panel):
             WorkbenchError: data or model of the recipe cannot be used.
         """
         with self._lock:
-            self._turn += 1
-            turn, recipe = self._turn, self.recipe
+            turn, recipe = self._void(), self.recipe
         self.say("Checking …", "busy")
         found = check(recipe, progress=self._teller(turn))
         with self._lock:

@@ -51,7 +51,7 @@ class ComparePanel(CompareState):
         self, before: Any = None, after: Any = None, data: Any = None, *, row: int | None = None, seed: int = 0
     ) -> None:
         super().__init__()
-        self._seed, self._turn, self._ready = check_seed(seed), 0, False
+        self._seed, self._ready = check_seed(seed), False
         self._scored: Examples | None = None
         self._labels: tuple[str, ...] | None = None
         self._pair = ("", "")
@@ -84,11 +84,6 @@ class ComparePanel(CompareState):
         """End the comparison; what is shown stays."""
         self._void()
         self.say("Stopped; what is shown stays")
-
-    def _void(self) -> int:
-        with self._lock:
-            self._turn += 1
-            return self._turn
 
     # the comparison, on the panel's own thread
 

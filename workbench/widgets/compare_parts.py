@@ -43,7 +43,7 @@ class CompareParts:
         self.most.layout = W.Layout(width="98%")
         flipped = W.HBox([self.gained, self.lost], layout=W.Layout(flex_flow="row wrap"))
         sections = [
-            _scrolling(self.scores, 580),
+            _scrolling(self.scores, 660),
             W.VBox([self.picture, self.caption]),
             W.VBox([flipped, _scrolling(self.unit, 180)]),
             W.VBox([self.most, _scrolling(self.changed, 320)]),

@@ -62,7 +62,7 @@ class EmbeddingMap(MapState):
         selection: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self._seed, self._turn, self._ready = check_seed(seed), 0, False
+        self._seed, self._ready = check_seed(seed), False
         self._what = drawable(data, labels)
         self._clustered: tuple[Space, tuple[str, ...]] | None = None
         self._labels: tuple[str, ...] | None = None
@@ -99,12 +99,6 @@ class EmbeddingMap(MapState):
         """End the drawing. Texts that are encoded stay on disk."""
         self._void()
         self.say("Stopped; texts that were encoded need not be encoded again")
-
-    def _void(self) -> int:
-        """What is being drawn is no longer wanted. The number of the next drawing."""
-        with self._lock:
-            self._turn += 1
-            return self._turn
 
     @property
     def selected(self) -> pandas.DataFrame:

@@ -1,6 +1,8 @@
 // Draws `content` as tables: {texts, tables: [{name, note, span, signed, values, why}]}, all of it plain text and numbers.
 // Texts come from anywhere: they are only ever set as textContent or as an attribute.
 
+const HEADS = 128;  // pixels for the beginning of each sentence beside its row
+
 const make = (tag, parent, name = "") => {
   const element = document.createElement(tag);
   if (name) element.className = name;
@@ -22,8 +24,8 @@ const build = (root, content) => {
   const count = content.texts.length;
   root.classList.toggle("wb-many", count > 14);
   return content.tables.map(({signed}) => {
-    const cell = signed ? 36 : 30, figure = make("figure", root), least = count * cell + 38;
-    figure.style.cssText = `flex: 1 1 ${least}px; min-width: min(100%, ${least}px); max-width: ${least + 400}px`;
+    const cell = signed ? 36 : 30, figure = make("figure", root), least = count * cell + HEADS;
+    figure.style.cssText = `flex: 1 1 ${least}px; min-width: min(100%, ${least}px); max-width: ${least + 320}px`;
     if (count > 14) figure.tabIndex = 0;  // a keyboard can scroll it
     const table = make("table", figure), caption = make("caption", table);
     table.style.minWidth = `${least}px`;

@@ -74,7 +74,6 @@ class ModelPicker(Panel):
     ) -> None:
         super().__init__()
         self._moving = False
-        self._turn = 0
         self._seen: tuple[str, ModelInfo] | None = None
         self._good = DEFAULT_MODEL
         self._listed = list(models.KNOWN.values())
@@ -162,9 +161,8 @@ class ModelPicker(Panel):
     def _submit(self) -> None:
         with self._guarded():
             if name := self._other.value.strip():
-                self._turn += 1
                 self.say(f"Looking at {cut(name, 120)} …", "busy")
-                self._later(self._take, name, self._turn)
+                self._later(self._take, name, self._void())
 
     def _take(self, name: str, turn: int) -> None:
         """Choose what was typed if it is a model; else the last one stays."""
@@ -187,7 +185,7 @@ class ModelPicker(Panel):
 
     def _model_set(self, _: Any) -> None:
         with self._guarded():
-            self._turn += 1
+            self._void()
             self.say("")
             if self._seen and self._seen[0] == self.model:
                 self._arrived(*self._seen)

@@ -99,6 +99,7 @@ class Panel(W.VBox):
     code = t.Unicode("", read_only=True)
 
     _ended = False
+    _turn = 0
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
         """Refuse misspelt keywords, which ipywidgets would take silently."""
@@ -187,6 +188,12 @@ class Panel(W.VBox):
             job = self._pool.submit(work)
             self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+
+    def _void(self) -> int:
+        """Make what was asked for before void; returns the number of what is asked for now, which `_turn` then is."""
+        with self._lock:
+            self._turn += 1
+            return self._turn
 
     def settle(self, timeout_s: float | None = None) -> None:
         """Wait until all work that was asked for is done; for scripts and tests."""
