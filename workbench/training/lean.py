@@ -1,0 +1,125 @@
+"""The forward pass of a batch in a few groups of like length: the same rows, the same loss, far less padding.
+
+Texts of a batch are padded to its longest one, and a transformer computes every padded place. Here the rows are put in
+order of length and cut into at most four groups where the fewest places are padded; each group goes through the model
+at its own width, and the vectors are put back in their order. The loss sees all rows of the batch at once, as before,
+so in-batch negatives stay what they are. Only the worker process imports this module.
+"""
+
+from __future__ import annotations
+
+import inspect
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+MOST_GROUPS = 4
+# What a forward and backward pass costs beyond its tokens, in places: measured with MiniLM on 2 cores, see the benchmark
+OVERHEAD = 48
+# Under so small a gain a batch goes through whole
+LEAST_GAIN = 0.03
+_GROUPS = "_groups_of_like_length"
+
+
+def groups(lengths: np.ndarray, *, most: int = MOST_GROUPS, overhead: int = OVERHEAD) -> list[np.ndarray]:
+    """Which rows go through the model together.
+
+    The sum over groups of rows x longest + overhead is the least that `most` groups reach (dynamic programming over
+    the distinct lengths).
+
+    Args:
+        lengths: tokens of each row, shape (rows,).
+        most: groups at most.
+        overhead: what each group costs beyond its places, in places.
+
+    Returns:
+        Row numbers of each group, the longest rows first; together every row once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    widths, starts = np.unique(-lengths[order], return_index=True)  # longest first
+    widths, bounds = -widths, np.append(starts, len(order))
+    steps = len(widths)
+    # cost[i, j]: the distinct lengths i to j - 1 as one group, as wide as length i
+    cost = (bounds[None, :] - bounds[:-1, None]) * widths[:, None] + float(overhead)
+    cost[np.arange(steps)[:, None] >= np.arange(steps + 1)[None, :]] = np.inf
+    best, cuts = cost[0], []
+    chosen, least = 0, best[steps]
+    for count in range(1, min(most, steps)):
+        through = best[:steps, None] + cost  # (last cut, end)
+        cuts.append(through.argmin(axis=0))
+        best = through.min(axis=0)
+        if best[steps] < least:
+            chosen, least = count, best[steps]
+    ends = [steps]
+    for cut in reversed(cuts[:chosen]):
+        ends.append(int(cut[ends[-1]]))
+    edges = bounds[[0, *reversed(ends)]]
+    return [order[low:high] for low, high in pairwise(edges)]
+
+
+class Lean:
+    """Stands in the place of a model's `forward`: a training pass goes through in groups of like length.
+
+    Args:
+        model: the model. Scoring, static models and texts padded on the left go through whole, as before.
+
+    Attributes:
+        places: tokens and padding that went through the model with a gradient so far.
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self.model, self.places = model, 0
+
+    def __call__(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """As the model's own `forward`."""
+        parts = self.parts(features) if self.model.training else None
+        mask = features.get("attention_mask")
+        if torch.is_grad_enabled() and isinstance(mask, torch.Tensor):
+            self.places += mask.numel() if parts is None else sum(part["input_ids"].numel() for _, part in parts)
+        whole = type(self.model).forward
+        if parts is None:
+            return whole(self.model, features, **options)
+        vectors = torch.cat([whole(self.model, part, **options)["sentence_embedding"] for _, part in parts])
+        order = torch.as_tensor(np.concatenate([rows for rows, _ in parts]))
+        features["sentence_embedding"] = vectors[torch.argsort(order).to(vectors.device)]
+        return features
+
+    def parts(self, features: dict[str, Any]) -> list[tuple[np.ndarray, dict[str, Any]]] | None:
+        """Rows and features of each group; None where the batch goes through whole."""
+        if (
+            _GROUPS in features
+        ):  # a loss that looks at each layer passes the same features again, and reads what is in them
+            kept: list[tuple[np.ndarray, dict[str, Any]]] = features[_GROUPS]
+            return kept
+        mask, ids = features.get("attention_mask"), features.get("input_ids")
+        if not isinstance(ids, torch.Tensor) or not isinstance(mask, torch.Tensor) or ids.shape != mask.shape:
+            return None  # word vectors, or a batch that was packed without padding
+        if mask.ndim != 2 or len(mask) < 2 or mask.device.type != "cpu":
+            return None
+        lengths = mask.sum(dim=1).numpy()
+        if not bool((mask[:, 1:] <= mask[:, :-1]).all()) or lengths.min() < 1:
+            return None  # padded on the left, where positions depend on the width
+        found = groups(lengths)
+        places = sum(len(rows) * int(lengths[rows[0]]) for rows in found)
+        if places + OVERHEAD * (len(found) - 1) > (1 - LEAST_GAIN) * mask.numel():
+            return None
+        made = [(rows, _part(features, rows, int(lengths[rows[0]]), mask.shape)) for rows in found]
+        if not inspect.ismethod(self.model[0].forward):
+            features[_GROUPS] = made
+        return made
+
+
+def _part(features: dict[str, Any], rows: np.ndarray, width: int, shape: torch.Size) -> dict[str, Any]:
+    at = torch.as_tensor(rows)
+    part: dict[str, Any] = {}
+    for key, value in features.items():
+        if isinstance(value, torch.Tensor) and value.shape[:2] == shape:
+            part[key] = value[at, :width]
+        elif isinstance(value, torch.Tensor) and key != "prompt_length" and value.shape[:1] == shape[:1]:
+            part[key] = value[at]
+        else:
+            part[key] = value
+    return part
