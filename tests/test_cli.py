@@ -498,3 +498,18 @@ def test_without_jupyterlab_the_lab_says_what_to_install(
     done = call("lab", "work")
     assert done.status == 2 and 'pip install "embedding-workbench[lab]"' in done.err
     assert not (here / "work").exists()
+
+
+def test_findings_of_a_run_come_as_lines_and_as_json(
+    call: Call, make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"kind": "finding", "step": 2, "code": "collapse", "severity": "error", "message": "All texts\nfell."}
+    more = {"evidence": {"mean_cosine": 0.98}, "changes": {"learning_rate": 2e-6}, "fixed": "lower it", "stops": True}
+    run = make_run(said="stopped", events=[found | more])
+    run.files.model.mkdir()
+    monkeypatch.setattr(Run, "resume", lambda run, **_: run)
+    done = call("resume", run.folder, "--json")
+    assert done.err.count("✖ error at step 2: All texts fell.\n") == 1
+    (told,) = done.json["findings"]
+    assert (told["code"], told["fix"]) == ("collapse", {"learning_rate": 2e-6})
+    assert "1 error" in call("resume", run.folder).err

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.cards.read import read_card
     from workbench.cards.script import script
     from workbench.catalog.losses import losses, register_loss
     from workbench.catalog.models import models
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
     from workbench.data.load import load
     from workbench.data.tokens import token_stats
     from workbench.plots.map import show_map as map
+    from workbench.plots.tokens import show_tokens
     from workbench.recipe import Loss, Recipe
+    from workbench.spaces.contributions import contributions
     from workbench.spaces.encode import embed
     from workbench.spaces.evaluate import compare, evaluate
+    from workbench.spaces.measures import measures
     from workbench.spaces.project import project
+    from workbench.spaces.search import search
     from workbench.spaces.similarity import similarity
     from workbench.training.launch import runs, train
     from workbench.training.run import Run, attach
     from workbench.widgets.bench import Bench
+    from workbench.widgets.card_panel import CardPanel
     from workbench.widgets.check_panel import CheckPanel
     from workbench.widgets.compare_panel import ComparePanel
     from workbench.widgets.data_preview import DataPreview
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Bench": "workbench.widgets.bench",
+    "CardPanel": "workbench.widgets.card_panel",
     "CheckPanel": "workbench.widgets.check_panel",
     "ComparePanel": "workbench.widgets.compare_panel",
     "DataPreview": "workbench.widgets.data_preview",
@@ -49,16 +56,21 @@ _HOMES = {
     "attach": "workbench.training.run",
     "check": "workbench.checks.before",
     "compare": "workbench.spaces.evaluate",
+    "contributions": "workbench.spaces.contributions",
     "embed": "workbench.spaces.encode",
     "evaluate": "workbench.spaces.evaluate",
     "load": "workbench.data.load",
     "losses": "workbench.catalog.losses",
     "map": "workbench.plots.map:show_map",
+    "measures": "workbench.spaces.measures",
     "models": "workbench.catalog.models",
     "project": "workbench.spaces.project",
+    "read_card": "workbench.cards.read",
     "register_loss": "workbench.catalog.losses",
     "runs": "workbench.training.launch",
     "script": "workbench.cards.script",
+    "search": "workbench.spaces.search",
+    "show_tokens": "workbench.plots.tokens",
     "similarity": "workbench.spaces.similarity",
     "token_stats": "workbench.data.tokens",
     "train": "workbench.training.launch",
@@ -66,6 +78,7 @@ _HOMES = {
 
 __all__ = [
     "Bench",
+    "CardPanel",
     "CheckPanel",
     "ComparePanel",
     "DataPreview",
@@ -80,16 +93,21 @@ __all__ = [
     "attach",
     "check",
     "compare",
+    "contributions",
     "embed",
     "evaluate",
     "load",
     "losses",
     "map",
+    "measures",
     "models",
     "project",
+    "read_card",
     "register_loss",
     "runs",
     "script",
+    "search",
+    "show_tokens",
     "similarity",
     "token_stats",
     "train",

@@ -191,15 +191,56 @@ def compare(
 
 
 @app.command()
-def check(recipe: RecipeFile, as_json: Json = False) -> None:
+def recipe(
+    card: Annotated[str, typer.Argument(help="A model card, a model folder, a run folder or a Hub id.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="What to train on, where the card names nothing that can be read.")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="The loss, where the card's own cannot be known from it.")
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """The recipe that repeats the run of a model card; what the card does not say or says wrongly as comments."""
+    from workbench.cards.read import read_card
+    from workbench.files import replace_text
+
+    read = read_card(card)
+    given = {name: value for name, value in (("data", data), ("loss", loss)) if value is not None}
+    if as_json:
+        try:
+            made, problem = read.to_recipe(**given).to_dict(defaults=False), None
+        except WorkbenchError as error:
+            made, problem = None, str(error)
+        _print({"card": read.to_json(), "recipe": made, "problem": problem})
+        return
+    lines = [f"# {doubt.code}: {' '.join(doubt.sentence.split())}\n" for doubt in read.doubts]
+    text = "".join(lines) + read.to_recipe(**given).to_yaml()
+    if out:
+        replace_text(out, text)
+        _say(f"Wrote {out}")
+    else:
+        sys.stdout.write(text)
+
+
+@app.command()
+def check(
+    recipe: RecipeFile,
+    batch: Annotated[
+        bool | None,
+        typer.Option("--batch/--no-batch", help="Try one batch, or not; where not said, where it can tell something."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """What is or will be wrong with a recipe. Exit status 1 if something cannot work."""
     from workbench.checks.before import check as look
     from workbench.training.launch import read_recipe
 
     with _progress() as show:
-        findings = look(read_recipe(recipe), progress=show)
+        findings = look(read_recipe(recipe), batch=batch, progress=show)
     if as_json:
-        _print({"findings": findings.to_json()})
+        _print({"findings": findings.to_json(), "about": findings.about})
     else:
         _say(repr(findings))
     if any(finding.severity == "error" for finding in findings):
@@ -268,6 +309,43 @@ def losses(as_json: Json = False) -> None:
     _rows("losses", rows, as_json)
 
 
+@app.command()
+def gallery(
+    name: Annotated[str | None, typer.Argument(help="An entry; without one all are listed.")] = None,
+    run: Annotated[
+        bool, typer.Option("--run", help="Train it both ways, minutes, and do not show kept results.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Train every entry both ways.")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Five real fine-tunes: what the checks say, what their logs mean, and scores of each as it was and mended."""
+    from workbench import gallery as five
+    from workbench.gallery.results import write
+
+    with _progress() as show:
+        entries = [five.entry(each) for each in ([name] if name else five.names())]
+        if name is None and not every:
+            _rows("entries", [{"name": entry.name, "title": entry.title} for entry in entries], as_json)
+            return
+        findings = [entry.findings(progress=show) for entry in entries]
+        results = [five.run(entry.name, progress=show) if run or every else five.kept(entry.name) for entry in entries]
+    if out:
+        write([result for result in results if result], out)
+    if as_json:
+        _print(
+            {
+                "entries": [
+                    {**entry.to_json(), "findings": found.to_json(), "result": result and result.to_json()}
+                    for entry, found, result in zip(entries, findings, results, strict=True)
+                ]
+            }
+        )
+        return
+    for parts in zip(entries, findings, results, strict=True):
+        _say("\n".join(repr(part) for part in parts if part is not None))
+
+
 def main() -> None:
     """Entry point: turns expected errors into one sentence on standard error and exit status 2."""
     try:
@@ -282,13 +360,28 @@ def main() -> None:
 
 def _follow(run: Run, as_json: bool) -> None:
     """Show a run until it ends; Ctrl-C asks it to stop."""
+    from workbench.checks.during import in_a_line
+    from workbench.training.records import Status, read_events
+
+    told: dict[str, None] = {}
+    place = 0
     with _progress() as show:
+
+        def tell(status: Status) -> None:
+            nonlocal place
+            show(status.phase, status.step, status.total_steps)
+            events, place = read_events(run.files.events, place)
+            lines = [in_a_line(event) for event in events if event["kind"] == "finding"]
+            for line in [line for line in lines if line not in told]:
+                told[line] = None
+                _say(line)
+
         _say(f"Run folder {run.folder}")
         try:
-            run.wait(progress=lambda status: show(status.phase, status.step, status.total_steps))
+            run.wait(progress=tell)
         except KeyboardInterrupt:
             _say("Stopping after this step; the model is kept.")
-            run.stop().wait()
+            run.stop().wait(progress=tell)
     if as_json:
         _print(
             {
@@ -299,6 +392,7 @@ def _follow(run: Run, as_json: bool) -> None:
                 "reason": run.status.reason,
                 "model": str(run.model_folder),
                 "scores": run.scores,
+                "findings": run.findings.to_json(),
             }
         )
     else:

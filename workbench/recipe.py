@@ -32,6 +32,18 @@ from workbench.errors import RecipeError, did_you_mean
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 MAX_VALUES = 100_000
 ROLES = ("anchor", "positive", "negative", "label", "score", "ignore")
+HealthCheck = Literal[
+    "not-finite",
+    "zero-vectors",
+    "zero-gradient",
+    "collapse",
+    "loss-at-chance",
+    "loss-constant",
+    "gradient-clipped",
+    "overfitting",
+    "score-undefined",
+    "steps-slower",
+]
 
 
 class Loss:
@@ -240,6 +252,10 @@ class Recipe(_Part):
         "auto", description="auto: bf16 where the GPU has it, else fp32"
     )
     gradient_checkpointing: bool = Field(False, description="Compute activations twice to save memory")
+    split_by_length: bool = Field(
+        True,
+        description="On a CPU a batch goes through the model in up to four groups of like length: the same rows and loss, far less padding",
+    )
     lora: Lora | None = Field(None, description="Train a low-rank update instead of all weights")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of shuffling, dropout and held-out rows")
@@ -261,6 +277,9 @@ class Recipe(_Part):
     )
     report_to: tuple[Literal["tensorboard", "trackio"], ...] = Field(
         (), description="Also write to these trackers, on this machine only"
+    )
+    watch_off: tuple[HealthCheck, ...] = Field(
+        (), description="Health checks that are turned off, by name; the first four stop a run that cannot get well"
     )
 
     def __init__(self, **settings: Any) -> None:

@@ -10,7 +10,8 @@ import pandas
 
 from tests.conftest import WORDS
 from workbench.checks.before import check
-from workbench.checks.finding import Finding
+from workbench.checks.codes import CODES
+from workbench.checks.finding import Finding, Findings
 from workbench.data.examples import Examples
 from workbench.data.load import load
 from workbench.recipe import Loss, Recipe
@@ -56,14 +57,23 @@ def recipe(
     )
 
 
+def look(recipe: Recipe) -> Findings:
+    """What the checks before a run find, without a batch tried; each finding is one that is declared."""
+    found = check(recipe, batch=False)
+    for finding in found:
+        assert finding.severity in CODES[finding.code].severities, finding.code
+        assert not finding.fixed or CODES[finding.code].fix, finding.code
+    return found
+
+
 def codes(recipe: Recipe) -> list[str]:
     """What a check finds, by code."""
-    return [finding.code for finding in check(recipe)]
+    return [finding.code for finding in look(recipe)]
 
 
 def fires(recipe: Recipe, code: str) -> Finding:
     """The one finding of that code, after making sure that it is plain, says its basis, and that its fix mends it."""
-    found = [finding for finding in check(recipe) if finding.code == code]
+    found = [finding for finding in look(recipe) if finding.code == code]
     assert len(found) == 1, (code, codes(recipe))
     finding = found[0]
     written = json.loads(json.dumps(finding.to_json(), allow_nan=False))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
+import pandas
 import pytest
 
 from tests.checks.tables import codes, fires, pairs, recipe, text, triplets
+from workbench.checks.batches import meetings
 
 
 def test_equal_texts_meet_as_often_as_chance_says(tiny_bert: Path) -> None:
@@ -17,6 +21,34 @@ def test_equal_texts_meet_as_often_as_chance_says(tiny_bert: Path) -> None:
     assert finding.evidence["texts_in_several_rows"] == 120 and finding.evidence["most_rows_of_one_text"] == 2
     assert finding.to_json()["fix"] == {"batch_sampler": "no_duplicates"}
     assert "equal-texts-in-batch" not in codes(recipe(tiny_bert, table.assign(score=0.5), "CoSENTLoss"))
+
+
+def test_the_floor_is_ln_k_where_k_rows_repeat_each_other(tiny_bert: Path) -> None:
+    table = pandas.concat([pairs(60)] * 4)
+    finding = fires(recipe(tiny_bert, table, eval_share=0, batch_size=240), "equal-texts-in-batch")
+    assert finding.evidence["least_loss"] == pytest.approx(math.log(4))
+    assert "the loss cannot fall below 1.386" in finding.message
+
+
+def test_the_floor_is_what_the_best_logits_reach() -> None:
+    # one anchor with two answers, one answer of two anchors, and a row of its own
+    digests = np.array([[1, 11], [1, 12], [2, 13], [3, 13], [4, 14]], np.uint64)
+    # by anchor and answer: each of two answers has half the chance, each of two copies too
+    assert meetings(digests, 5, 0).floor == pytest.approx(4 / 5 * math.log(2))
+    hard = np.array([[1, 11, 21], [2, 21, 22]], np.uint64)
+    assert meetings(hard, 2, 0).floor == pytest.approx(math.log(2) / 2)
+    assert meetings(digests, 1, 0).floor == 0
+
+
+def test_texts_that_differ_in_signs_only_are_named(tiny_bert: Path) -> None:
+    table = pairs()
+    table.loc[7, "positive"] = table.loc[3, "positive"].upper() + " ."
+    finding = fires(recipe(tiny_bert, table, eval_share=0), "near-equal-texts")
+    assert (
+        finding.severity == "note" and "2 texts in 2 of 240 rows" in finding.message and "(row 4, 8)" in finding.message
+    )
+    table.loc[7, "positive"] = table.loc[3, "positive"]
+    assert "near-equal-texts" not in codes(recipe(tiny_bert, table, eval_share=0))
 
 
 def test_a_text_that_is_anchor_here_and_positive_there_counts_as_equal(tiny_bert: Path) -> None:

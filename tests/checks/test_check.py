@@ -6,29 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.tables import codes, labelled, pairs, recipe, scored, triplets
+from tests.checks.tables import codes, labelled, look, pairs, recipe, scored, triplets
 from workbench.catalog import models
 from workbench.checks.before import CHECKS, check
 from workbench.demo import demo_recipe
 from workbench.errors import DataError, ModelError, RecipeError
-from workbench.recipe import DEFAULT_MODEL
+from workbench.recipe import DEFAULT_MODEL, Loss
 
 
 def test_a_sound_recipe_has_no_findings(tiny_bert: Path) -> None:
-    found = check(recipe(tiny_bert, pairs()))
+    found = look(recipe(tiny_bert, pairs()))
     assert list(found) == []
-    assert found.summary.startswith(f"No findings: {len(CHECKS)} checks of loss, labels")
+    assert found.summary.startswith(f"No findings: {len(CHECKS)} checks of model, loss, labels")
     assert "168 training rows and 72 evaluation rows" in found.summary
 
 
-@pytest.mark.parametrize("loss", ["TripletLoss", "MultipleNegativesRankingLoss"])
-def test_sound_triplets_have_no_findings(tiny_bert: Path, loss: str) -> None:
+@pytest.mark.parametrize("loss", [Loss("TripletLoss", distance_metric="COSINE", triplet_margin=0.3), "MultipleNegativesRankingLoss"])  # fmt: skip
+def test_sound_triplets_have_no_findings(tiny_bert: Path, loss: str | Loss) -> None:
     assert codes(recipe(tiny_bert, triplets(), loss)) == []
 
 
 def test_sound_scores_and_classes_have_no_findings(tiny_bert: Path) -> None:
     assert codes(recipe(tiny_bert, scored([n / 240 for n in range(240)]), "CosineSimilarityLoss")) == []
-    grouped = recipe(tiny_bert, labelled(["x", "y"] * 120), "BatchAllTripletLoss", batch_sampler="group_by_label")
+    cosines = Loss("BatchAllTripletLoss", distance_metric="cosine_distance", margin=0.3)
+    grouped = recipe(tiny_bert, labelled(["x", "y"] * 120), cosines, batch_sampler="group_by_label")
     assert codes(grouped) == []
 
 

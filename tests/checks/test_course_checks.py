@@ -56,3 +56,15 @@ def test_half_precision_on_a_cpu_is_named(tiny_bert: Path) -> None:
     )
     assert fires(recipe(tiny_bert, pairs(), device="cpu", precision="bf16"), "precision-on-cpu").severity == "warning"
     assert codes(recipe(tiny_bert, pairs(), precision="bf16")) == []
+
+
+def test_a_handful_of_small_steps_of_adamw_does_not_move_the_weights(tiny_bert: Path) -> None:
+    finding = fires(recipe(tiny_bert, pairs(), learning_rate=1e-6, max_steps=2), "weights-hardly-move")
+    assert "With AdamW at 1e-06 and 2 steps" in finding.message and finding.to_json()["fix"]["learning_rate"] == 2e-5
+    assert "weights-hardly-move" not in codes(recipe(tiny_bert, pairs(), learning_rate=1e-5))
+
+
+def test_a_short_run_in_fp16_loses_its_first_steps(tiny_bert: Path) -> None:
+    short = recipe(tiny_bert, pairs(), precision="fp16", device="cuda", max_steps=10)
+    assert fires(short, "fp16-in-few-steps").fixed == "set precision to auto"
+    assert "fp16-in-few-steps" not in codes(short.changed(max_steps=20))

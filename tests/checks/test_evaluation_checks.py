@@ -36,3 +36,14 @@ def test_no_rows_to_score_on_are_named_with_the_reason(tiny_bert: Path) -> None:
     assert fires(recipe(tiny_bert, pairs(), eval_share=0), "no-evaluation").fixed == "hold out 10 % of the rows"
     unscored = recipe(tiny_bert, pairs(240, label=[f"c{n % 3}" for n in range(240)]), Loss("SoftmaxLoss", num_labels=3))
     assert "such a table has no score" in fires(unscored, "no-evaluation").message
+
+
+def test_scored_texts_that_were_trained_on_in_other_letters_are_counted(tiny_bert: Path) -> None:
+    new = pairs(anchor=[text(n + 50_000) for n in range(240)], positive=[text(n + 60_000) for n in range(240)])
+    new.loc[4, "anchor"] = text(4).title() + "?"
+    finding = fires(recipe(tiny_bert, pairs(), eval_data=load_part(new, 240)), "evaluation-nearly-seen")
+    assert finding.severity == "note" and "(evaluation row 5)" in finding.message
+    new["anchor"] = [text(n).upper() for n in range(240)]
+    assert (
+        fires(recipe(tiny_bert, pairs(), eval_data=load_part(new, 240)), "evaluation-nearly-seen").severity == "warning"
+    )

@@ -64,6 +64,13 @@ def test_a_frame_has_one_line_a_finding() -> None:
     assert len(Findings().to_frame()) == 0
 
 
+def test_a_fix_is_printed_below_its_finding() -> None:
+    found = Findings([finding(fixed="set batch_size to 4", changes={"batch_size": 4}), finding("note", code="bare")])
+    lines = repr(found).splitlines()
+    assert lines[1].startswith("▲ warning made-up:") and lines[2] == "    fix: set batch_size to 4"
+    assert len(lines) == 4 and lines[3].startswith("○ note bare:")
+
+
 def test_findings_travel_between_processes() -> None:
     found = Findings([finding(changes={"batch_size": 4})], about="two rows")
     again = pickle.loads(pickle.dumps(found))

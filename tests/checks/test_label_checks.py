@@ -60,6 +60,46 @@ def test_rows_that_meet_none_of_their_class_are_counted(tiny_bert: Path) -> None
     assert finding.fixed == "set batch_sampler to group_by_label"
 
 
+def test_batches_that_hold_one_class_are_counted(tiny_bert: Path) -> None:
+    table = labelled(["many"] * 228 + ["few"] * 12)
+    loss = Loss("BatchHardSoftMarginTripletLoss", distance_metric="cosine_distance")
+    finding = fires(recipe(tiny_bert, table, loss, eval_share=0), "batches-of-one-class")
+    chance = few = 1.0
+    for place in range(8):
+        chance *= (228 - place) / (240 - place)
+        few *= (12 - place) / (240 - place)
+    assert finding.evidence["share_of_batches"] == pytest.approx(chance + few)
+    even = labelled(["x", "y"] * 120)
+    assert codes(recipe(tiny_bert, even, loss)) == []
+
+
+def test_equal_texts_with_different_classes_are_named(tiny_bert: Path) -> None:
+    table = labelled(["x", "y"] * 120)
+    table.loc[5, "text"] = table.loc[2, "text"]
+    loss = Loss("BatchHardSoftMarginTripletLoss", distance_metric="cosine_distance")
+    finding = fires(recipe(tiny_bert, table, loss, eval_share=0), "contradicting-labels")
+    assert finding.severity == "note" and "2 of 240 rows" in finding.message and "(row 3, 6)" in finding.message
+    table.loc[5, "label"] = "x"
+    assert codes(recipe(tiny_bert, table, loss, eval_share=0)) == ["no-evaluation"]
+
+
+def test_a_teacher_that_is_surer_than_unit_vectors_can_be_gets_a_lower_temperature(unit_bert: Path) -> None:
+    table = triplets()
+    table["scores"] = [[9.0, 1.0], [3.0, 2.0]] * 120
+    finding = fires(recipe(unit_bert, table, "DistillKLDivLoss", eval_share=0), "teacher-out-of-reach")
+    assert "In 50% of the rows" in finding.message and finding.fixed == "set student_temperature to 0.25"
+    table["scores"] = [[0.9, 0.1]] * 240
+    assert "teacher-out-of-reach" not in codes(recipe(unit_bert, table, "DistillKLDivLoss", eval_share=0))
+
+
+def test_a_few_scores_out_of_reach_are_no_error(tiny_bert: Path) -> None:
+    table = scored([3.0] + [n / 240 for n in range(239)])
+    assert (
+        fires(recipe(tiny_bert, table, "CosineSimilarityLoss", eval_share=0), "scores-out-of-reach").severity
+        == "warning"
+    )
+
+
 def test_grouping_needs_a_label_an_even_batch_and_two_classes(tiny_bert: Path) -> None:
     no_label = fires(recipe(tiny_bert, pairs(), batch_sampler="group_by_label"), "no-classes-to-group")
     assert no_label.fixed == "set batch_sampler to no_duplicates"

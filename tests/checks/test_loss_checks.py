@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from tests.checks.tables import codes, fires, labelled, pairs, recipe, triplets
+from tests.checks.tables import codes, fires, labelled, pairs, recipe, text, triplets
 from workbench.recipe import Loss
 
 
@@ -87,6 +87,85 @@ def test_dimensions_that_the_model_does_not_have_are_left_out(tiny_bert: Path) -
     mended = finding.fix()
     assert mended is not None and mended.loss.parameters["matryoshka_dims"] == [32, 8]
     assert mended.loss.parameters["matryoshka_weights"] == [2, 1]
+
+
+@pytest.mark.parametrize("name", ["BatchAllTripletLoss", "BatchHardTripletLoss", "BatchSemiHardTripletLoss"])
+def test_the_default_margin_of_losses_of_classes_is_out_of_reach_too(unit_bert: Path, name: str) -> None:
+    grouped = recipe(unit_bert, labelled(["x", "y"] * 120), name, batch_sampler="group_by_label")
+    assert fires(grouped, "margin-out-of-reach").to_json()["fix"] == {"loss": {"name": name, "margin": 0.3}}
+
+
+def test_a_margin_of_zero_asks_for_nothing(tiny_bert: Path) -> None:
+    loss = Loss("TripletLoss", distance_metric="COSINE", triplet_margin=0)
+    assert "has no loss" in fires(recipe(tiny_bert, triplets(), loss), "margin-is-zero").message
+
+
+def test_a_temperature_of_one_leaves_as_little_to_learn_as_a_scale_of_one(tiny_bert: Path) -> None:
+    guided = recipe(tiny_bert, pairs(), Loss("GISTEmbedLoss", guide=str(tiny_bert), temperature=1))
+    assert fires(guided, "scale-too-small").fixed == "set temperature to 0.01"
+    assert codes(recipe(tiny_bert, pairs(), Loss("GISTEmbedLoss", guide=str(tiny_bert)))) == []
+
+
+def test_a_loss_that_compares_otherwise_than_the_model_is_named(tiny_bert: Path, unit_bert: Path) -> None:
+    finding = fires(recipe(tiny_bert, triplets(), "TripletLoss"), "similarity-differs")
+    assert finding.severity == "note" and "compares by euclidean" in finding.message
+    assert finding.to_json()["fix"] == {
+        "loss": {"name": "TripletLoss", "distance_metric": "COSINE", "triplet_margin": 0.3}
+    }
+    assert "similarity-differs" not in codes(recipe(unit_bert, triplets(), "TripletLoss"))
+
+
+@pytest.mark.parametrize(
+    ("loss", "instead"),
+    [
+        (Loss("CachedMultipleNegativesRankingLoss", scale=10, mini_batch_size=4), Loss("MultipleNegativesRankingLoss", scale=10)),
+        (Loss("MegaBatchMarginLoss"), Loss("MegaBatchMarginLoss", use_mini_batched_version=False)),
+        (Loss("AdaptiveLayerLoss", loss=Loss("MultipleNegativesRankingLoss")), Loss("MultipleNegativesRankingLoss")),
+        (
+            Loss("Matryoshka2dLoss", loss=Loss("MultipleNegativesRankingLoss"), matryoshka_dims=[32, 8]),
+            Loss("MatryoshkaLoss", loss=Loss("MultipleNegativesRankingLoss"), matryoshka_dims=[32, 8]),
+        ),
+        (
+            Loss("MatryoshkaLoss", loss=Loss("CachedMultipleNegativesRankingLoss"), matryoshka_dims=[32]),
+            Loss("MatryoshkaLoss", loss=Loss("MultipleNegativesRankingLoss"), matryoshka_dims=[32]),
+        ),
+        (Loss("DenoisingAutoEncoderLoss", decoder_name_or_path="x/y"), None),
+    ],
+    ids=lambda value: value and value.name,
+)  # fmt: skip
+def test_a_static_model_gets_no_loss_that_needs_layers_or_splits_batches(
+    tiny_static: Path, tiny_bert: Path, loss: Loss, instead: Loss | None
+) -> None:
+    finding = fires(recipe(tiny_static, pairs(), loss, learning_rate=0.2), "loss-needs-a-transformer")
+    mended = finding.fix()
+    assert (mended and mended.loss) == instead and finding.severity == "error"
+    assert "loss-needs-a-transformer" not in codes(recipe(tiny_bert, pairs(), loss))
+
+
+def test_a_static_model_is_trained_without_lora(tiny_static: Path, tiny_bert: Path) -> None:
+    fires(recipe(tiny_static, pairs(), learning_rate=0.2, lora={"r": 4}), "lora-needs-a-transformer")
+    assert "lora-needs-a-transformer" not in codes(recipe(tiny_bert, pairs(), lora={"r": 4}))
+
+
+def test_a_teacher_of_another_dimension_is_projected(tiny_bert: Path) -> None:
+    table = pandas.DataFrame({"text": [text(n) for n in range(240)], "score": [[0.1] * 16] * 240})
+    finding = fires(recipe(tiny_bert, table, "MSELoss"), "teacher-dimension")
+    assert "vectors of 16 numbers" in finding.message and finding.fixed == "set projection_dim to 16"
+    table["score"] = [[0.1] * 32] * 240
+    assert "teacher-dimension" not in codes(recipe(tiny_bert, table, "MSELoss"))
+
+
+def test_a_guide_that_is_no_model_is_an_error(tiny_bert: Path) -> None:
+    finding = fires(recipe(tiny_bert, pairs(), Loss("GISTEmbedLoss", guide="./nowhere/at all")), "other-model-missing")
+    assert "cannot have './nowhere/at all' as its guide" in finding.message
+
+
+def test_mega_batches_are_large(tiny_bert: Path) -> None:
+    finding = fires(recipe(tiny_bert, pairs(1000), "MegaBatchMarginLoss"), "batches-too-small-for-the-loss")
+    assert "hardest of 8 rows" in finding.message and finding.fixed == "set batch_size to 500"
+    assert "batches-too-small-for-the-loss" not in codes(
+        recipe(tiny_bert, pairs(), "MegaBatchMarginLoss", batch_size=100)
+    )
 
 
 def test_a_loss_of_ones_own_is_checked_without_running_it(tiny_bert: Path) -> None:

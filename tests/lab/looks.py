@@ -20,6 +20,7 @@ from tests.lab.server import Server
 from tests.runs import maker, outcome, scored, step
 from workbench.recipe import DEFAULT_MODEL, Loss
 
+CARD = Path(__file__).parents[1] / "cards" / "made" / "3.4.1-fit-mnrl.md"
 THEMES = ("light", "dark")
 WIDTHS = (1280, 800)
 
@@ -49,6 +50,8 @@ PANELS: dict[str, Look] = {
     "SettingsForm": Look(
         "from workbench.widgets.settings_form import SettingsForm\npanel = SettingsForm({'epochs': 2.0})"
     ),
+    "CardPanel": Look(f"panel = wb.CardPanel({str(CARD)!r})"),
+    "CardPanel-run": Look("panel = wb.CardPanel(example='000')"),
     "CheckPanel": Look(f"panel = wb.CheckPanel({RECIPE})", "panel.start()"),
     "RunPanel": Look(f"panel = wb.RunPanel({RECIPE}, run=RUNS + '/first', runs=RUNS)"),
     "RunPanel-two": Look(
@@ -62,7 +65,7 @@ PANELS: dict[str, Look] = {
     "ComparePanel": Look(f"panel = wb.ComparePanel({DEFAULT_MODEL!r}, TUNED, 'glossary/qa')", "panel.draw()"),
     "Bench": Look(
         "panel = wb.Bench('glossary/qa', runs=RUNS)",
-        tabs=("Data", "Model", "Loss", "Settings", "Check", "Run", "Map", "Compare", "Similarity"),
+        tabs=("From a card", "Data", "Model", "Loss", "Settings", "Check", "Run", "Map", "Compare", "Similarity"),
     ),
 }
 # what sticks out of its place, and is therefore cut off or makes a scroll bar

@@ -25,6 +25,7 @@ from workbench.recipe import DEFAULT_MODEL, DataSpec, Loss
 pytestmark = pytest.mark.browser
 
 # names of the table's columns, values of the last of them, and names of folders and files
+MADE = Path(__file__).parents[1] / "cards" / "made"
 COLUMNS = (STRINGS[1], STRINGS[6], STRINGS[36])
 TOPICS = STRINGS[:9]
 FOLDER, FILE, RUN = names()[0], names()[1], names()[2]
@@ -54,6 +55,7 @@ CASES = {
     "DataPreview, the rest": Case(
         "panel = wb.DataPreview(wb.load(SPEC), model=MODEL, rows_per_page=100)", seen=STRINGS
     ),
+    "CardPanel": Case("panel = wb.CardPanel(CARD)"),
     "CheckPanel": Case(f"panel = wb.CheckPanel({RECIPE})", "panel._check.click()"),
     "RunPanel": Case("panel = wb.RunPanel(run=RUNS / RUN, runs=RUNS)", seen=(RUN, *STRINGS)),
     "EmbeddingMap": Case(
@@ -80,6 +82,15 @@ def hostile(server: Server, context: Any, tiny_bert: Path) -> Iterator[Lab]:
     with table.open("w", encoding="utf-8", newline="") as file:
         rows = [(text, STRINGS[place - 1], TOPICS[place % len(TOPICS)]) for place, text in enumerate(STRINGS)]
         csv.writer(file).writerows([COLUMNS, *rows])
+    card = (MADE / "6.2.0-trainer-triplets.md").read_text(encoding="utf-8")
+    lines = [" ".join(text.split()) for text in STRINGS]
+    for name, text in (
+        ("Tiny BERT on the glossary", " ".join(lines)),
+        ("anchor", lines[1]),
+        ("cosine_accuracy", lines[5]),
+    ):
+        card = card.replace(name, text)
+    (root / "README.md").write_text(card, encoding="utf-8")
     columns = dict(zip(COLUMNS, ("anchor", "positive", "ignore"), strict=True))
     run = maker(runs)(
         RUN,
@@ -98,6 +109,7 @@ def hostile(server: Server, context: Any, tiny_bert: Path) -> Iterator[Lab]:
     known = (
         "import workbench as wb\nfrom pathlib import Path\nfrom workbench.recipe import DataSpec\n"
         f"MODEL, RUNS, RUN, COLUMNS, STRINGS = {str(model)!r}, Path({str(runs)!r}), {RUN!r}, {COLUMNS!r}, {STRINGS!r}\n"
+        f"CARD = {str(root / 'README.md')!r}\n"
         f"SPEC = DataSpec(source={str(table)!r}, columns={columns!r})\n"
     )
     with Lab(server, context, "hostile") as lab:

@@ -8,15 +8,17 @@ import pytest
 
 from tests.plots.looking import HOSTILE, annotations, is_escaped
 from workbench.data.tokens import ColumnStats, Histogram, TokenStats
-from workbench.plots.curves import course, loss_figure, score_figure
+from workbench.plots.curves import course, curves_figure, loss_figure, score_figure
 from workbench.plots.lengths import lengths_figure
 from workbench.plots.scores import scores_figure
+from workbench.plots.svg import svg
 
 EVENTS: list[dict[str, Any]] = [
     {"kind": "started", "attempt": 1},
     {"kind": "scores", "step": 0, "scores": {"mrr": 0.4, "recall": 0.1}},
     {"kind": "step", "step": 1, "loss": 2.0, "reference": 2.5, "grad_norm": 1.0, "learning_rate": 1e-5},
-    {"kind": "nonfinite", "step": 2, "what": "loss"},
+    {"kind": "finding", "step": 2, "code": "loss-constant", "severity": "warning"},
+    {"kind": "finding", "step": 2, "code": "collapse", "severity": "error"},
     {"kind": "step", "step": 2, "loss": None, "reference": 2.5},
     {"kind": "scores", "step": 2, "scores": {"mrr": None}},
     {"kind": "scores", "step": 3, "scores": {"other": 0.9}},
@@ -35,16 +37,18 @@ def test_a_course_is_picked_out_of_the_events() -> None:
     assert made.reference == (2.5, 2.5, None)
     assert made.tokens_per_s == (None, None, 900.0)
     assert (made.score_steps, made.scores) == ((0, 2, 4), (0.4, None, 0.6))
-    assert made.undefined == (2,)
+    assert made.marks == {2: ("▲ loss-constant", "✖ collapse")}
 
 
-def test_loss_is_drawn_with_its_reference_and_where_it_was_not_finite() -> None:
+def test_loss_is_drawn_with_its_reference_and_where_something_was_found() -> None:
     made = loss_figure(course(EVENTS, "mrr"), title="Mine")
     assert [line.name for line in made.data] == ["reference: nothing learnt", "loss (mean since the last point)"]
     assert list(made.data[1].y) == [2.0, None, 1.0]
     assert made.layout.title.text == "Mine"
-    assert annotations(made) == "not finite"
+    assert annotations(made) == "▲ loss-constant<br>✖ collapse"
     assert made.layout.shapes[0].x0 == 2
+    picture = svg(made)
+    assert "loss-constant" in picture and "collapse" in picture
 
 
 def test_a_loss_without_reference_is_one_line() -> None:
@@ -78,6 +82,17 @@ def test_a_hostile_score_name_or_title_is_escaped() -> None:
     events = [{"kind": "scores", "step": 0, "scores": {HOSTILE: 0.4}}]
     assert is_escaped(score_figure(course(events, HOSTILE)))
     assert is_escaped(loss_figure(course(EVENTS, "mrr"), title=HOSTILE))
+    found = {"kind": "finding", "step": 1, "code": HOSTILE, "severity": "note"}
+    assert is_escaped(curves_figure({"run": course([*EVENTS, found])}))
+
+
+def test_curves_of_a_run_are_marked_in_the_panel_of_the_loss_only() -> None:
+    plain = [event for event in EVENTS if event["kind"] != "finding"]
+    before, after = (curves_figure({"run": course(events)}) for events in (plain, EVENTS))
+    assert (len(before.layout.shapes), len(after.layout.shapes)) == (0, 1)
+    assert after.layout.shapes[0].xref == "x" and after.layout.shapes[0].x0 == 2
+    assert [trace.name for trace in before.data] == [trace.name for trace in after.data]
+    assert "✖ collapse" in annotations(after)
 
 
 # scores

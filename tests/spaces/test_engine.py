@@ -194,3 +194,13 @@ def test_vectors_of_a_folder_are_asked_for_again_when_its_weights_change(tmp_pat
 
 def test_a_name_that_can_be_no_path_is_only_a_name() -> None:
     assert Vectors().missing(["a"], "x" * 5000) == ["a"]
+
+
+def test_a_script_that_guards_nothing_runs_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('the script runs')\nimport os\nfrom workbench.spaces.engine import engine\n"
+        "print(engine().call(os.getpid) != os.getpid())\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ran.stdout.split("\n")[:2] == ["the script runs", "True"]

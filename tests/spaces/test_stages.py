@@ -100,6 +100,26 @@ def test_above_the_limit_a_sample_is_laid_out_and_the_others_have_no_place(
     assert placed.sum() == min(limit, 40)
 
 
+def test_what_lays_out_can_be_chosen() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def call(function: Any, what: Any, **options: Any) -> Projection:
+        asked.append(options)
+        return Projection(what, what.vectors[:, :2], "umap", "0", options["seed"], 15, 0.9)
+
+    laid_out(call, space(np.eye(5)))
+    laid_out(call, space(np.eye(5)), engine="umap-learn")
+    assert [options["engine"] for options in asked] == ["workbench", "umap-learn"]
+
+
+def test_a_sample_is_judged_text_by_text_and_says_how_many_have_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "MAP_UP_TO", 30)
+    made = space(np.random.default_rng(0).normal(size=(40, 4)))
+    drawn = laid_out(lambda function, *given, **options: function(*given, **options), made, seed=1)
+    np.testing.assert_array_equal(np.isfinite(drawn.kept), np.isfinite(drawn.xy[:, 0]))
+    assert (drawn.record["texts"], drawn.record["placed"], drawn.record["left_out"]) == (40, 30, 0)
+
+
 def test_models_are_names_folders_and_runs(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run()
     assert model_source("org/name") == "org/name"

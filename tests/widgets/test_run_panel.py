@@ -77,6 +77,53 @@ def test_a_live_run_is_followed_with_its_time_left_and_new_points(make_run: Make
     panel.close()
 
 
+def found(number: int, **values: Any) -> dict[str, Any]:
+    """An event of a finding."""
+    known = {"code": "collapse", "severity": "error", "message": "All fell.", "why": "Why.", "fixed": "set it lower"}
+    return {"kind": "finding", "step": number, "stops": True, **known, **values}
+
+
+def test_what_is_found_appears_while_the_run_goes_on_and_marks_its_step(make_run: MakeRun, lives: None) -> None:
+    looked = {"kind": "probe", "step": 0, "texts": 64}
+    run = make_run(said="running", lives=True, events=[looked, step(1)])
+    panel = RunPanel(run=run)
+    until(lambda: "Nothing was found so far" in panel._health.value and panel._pane.figure is not None)
+    calm = panel._health.value
+    with run.files.events.open("a") as file:
+        file.write(json.dumps(found(2, message="All <b>fell</b>.")) + "\n" + json.dumps(step(3)) + "\n")
+    until(lambda: "All &lt;b&gt;fell&lt;/b&gt;. Why." in panel._health.value)
+    assert "✖ error at step 2; the run was stopped:" in panel._health.value
+    assert "To mend it: set it lower." in panel._health.value
+    assert "role='log'" in panel._health.value and "height: 84px" in calm and "height: 84px" in panel._health.value
+    until(lambda: len(panel._pane.figure.layout.shapes) == 1)
+    assert panel._pane.figure.layout.shapes[0].x0 == 2
+    assert "All &lt;b&gt;fell" in panel.static()
+    panel.close()
+
+
+def test_findings_of_a_past_run_are_shown_the_newest_first_and_none_hides_the_rest(make_run: MakeRun) -> None:
+    events = [step(1), found(1, code="early", message="Early.", severity="note", stops=False), found(2, fixed=""), {
+        "kind": "finding", "step": 3, "code": "<x>", "severity": "<y>"}]  # fmt: skip
+    run = make_run(events=events, log="")
+    run.files.status.write_text(json.dumps({"said": "finished", "step": 3, "total_steps": 3, "health_s": 0.25}))
+    panel = RunPanel(run=run)
+    until(lambda: panel.state == "finished")
+    shown = panel._health.value
+    assert shown.index("&lt;y&gt; at step 3") < shown.index("All fell.") < shown.index("○ note at step 1:")
+    assert "<x>" not in shown and "<y>" not in shown
+    assert "health checks took 0.25 s" in panel._state.value
+    assert [finding.code for finding in run.findings] == ["collapse", "early"], "one that is no finding is left out"
+    assert "1 error, 1 note" in repr(run) and "All fell." in run._repr_html_()
+    panel.close()
+
+
+def test_a_run_that_was_never_watched_says_nothing_of_its_health(make_run: MakeRun) -> None:
+    panel = RunPanel(run=make_run(scores=outcome(0.5, 0.6)))
+    until(lambda: "0.600" in panel.message)
+    assert "What is found while a run trains appears here" in panel._health.value
+    panel.close()
+
+
 def test_events_that_a_resume_took_back_leave_the_curves(make_run: MakeRun, lives: None) -> None:
     run = make_run(said="running", lives=True, events=[step(1), step(2), step(3)])
     panel = RunPanel(run=run)

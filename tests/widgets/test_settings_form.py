@@ -71,3 +71,16 @@ def test_unknown_settings_are_refused_with_a_hint() -> None:
 def test_hostile_values_are_escaped_in_the_static_picture() -> None:
     form = SettingsForm({"prompts": "<img src=x onerror=alert(1)>"})
     assert "<img" not in form.static() and "&lt;img" in form.static()
+
+
+def test_health_checks_are_turned_off_by_choosing_them() -> None:
+    form = SettingsForm()
+    control = form._controls["watch_off"]
+    assert "collapse" in control.options and control.value == ()
+    control.value = ("collapse", "overfitting")
+    assert form.settings == {"watch_off": ("collapse", "overfitting")}
+    assert Recipe(loss="TripletLoss", data="glossary/triplets", **eval(form.code.removeprefix("settings = "))).watch_off
+    form.settings = {"watch_off": ["not-finite"]}
+    assert control.value == ("not-finite",) and form.settings == {"watch_off": ("not-finite",)}
+    control.value = ()
+    assert form.settings == {}

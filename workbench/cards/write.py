@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.cards.script import render, without_paths
 from workbench.catalog import models
 from workbench.catalog.models import full_name
+from workbench.checks.finding import SYMBOLS, Findings
 from workbench.data.tokens import ColumnStats, TokenStats, token_stats
 from workbench.recipe import Recipe
 from workbench.spaces.evaluate import Delta, Score
@@ -47,6 +48,7 @@ class RunFacts:
         trainable, total: numbers of weights.
         stopped: why it ended early, empty otherwise.
         attempt: 1, and one more for each resume.
+        findings: what was found while it trained; health_seconds: what looking took.
     """
 
     recipe: Recipe
@@ -66,6 +68,8 @@ class RunFacts:
     total: int
     stopped: str
     attempt: int
+    findings: Findings = Findings()  # noqa: RUF009 - an empty tuple, which nothing can change
+    health_seconds: float = 0.0
 
 
 def card(model: Any, trainer: Any, facts: RunFacts) -> str:
@@ -228,7 +232,8 @@ def _with_truth(text: str, facts: RunFacts) -> str:
     place = text.find("### Framework Versions")
     if place < 0:
         place = len(text)
-    return text[:place] + _run_section(facts) + _before_after(facts) + _script_section(facts) + text[place:]
+    own = (_run_section, _before_after, _recipe_section, _script_section)
+    return text[:place] + "".join(section(facts) for section in own) + text[place:]
 
 
 def _run_section(facts: RunFacts) -> str:
@@ -241,6 +246,7 @@ def _run_section(facts: RunFacts) -> str:
         "Ended": f"stopped early at step {facts.steps} of {facts.planned_steps}: {facts.stopped}"
         if facts.stopped
         else f"finished {facts.steps} of {facts.planned_steps} steps",
+        "Health": _health(facts),
         "Attempts": f"{facts.attempt} ({facts.attempt - 1} resumed)",
         "Hardware": f"{facts.device}, {platform.machine()}, {platform.system()}",
         "Time": f"{facts.seconds:.0f} s in training steps, {facts.wall_seconds:.0f} s from start to end of the last attempt",
@@ -259,6 +265,15 @@ def _run_section(facts: RunFacts) -> str:
         "Workbench": importlib.metadata.version("embedding-workbench"),
     }
     return "### The Run\n\n" + "".join(f"- **{name}:** {value}\n" for name, value in lines.items()) + "\n"
+
+
+def _health(facts: RunFacts) -> str:
+    found = [
+        f"{SYMBOLS[item.severity]} {item.severity} {item.code}: {_escaped(item.message)}" for item in facts.findings
+    ]
+    off = f"; turned off: {', '.join(facts.recipe.watch_off)}" if facts.recipe.watch_off else ""
+    head = f"{facts.findings.summary}, {facts.health_seconds:.2g} s{off}"
+    return head + "".join(f"\n  - {line}" for line in found)
 
 
 def _origin(name: str) -> str:
@@ -291,6 +306,19 @@ def _before_after(facts: RunFacts) -> str:
     )
 
 
+def _recipe_section(facts: RunFacts) -> str:
+    """The exact recipe, for whoever reads the card; its fingerprint tells whether it was cut or changed since."""
+    recipe = without_paths(facts.recipe)
+    text = recipe.to_yaml()
+    return f"### Recipe\n\nFingerprint `{recipe.fingerprint}`.\n\n{_fenced(text, 'yaml')}\n\n"
+
+
+def _fenced(text: str, language: str) -> str:
+    """Text in a fence that is longer than any in it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    return f"{fence}{language}\n{text}{fence}"
+
+
 def _script_section(facts: RunFacts) -> str:
     tables = (Path("train.parquet"), Path("eval.parquet") if facts.evaluation is not None else None)
     code = render(
@@ -300,8 +328,7 @@ def _script_section(facts: RunFacts) -> str:
         model=without_paths(facts.recipe).model,
         device="cpu" if facts.device.startswith("cpu") else facts.device.split()[0],
     )
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", code)), default=0))
-    return f"### Equivalent Script\n\n<details><summary>Click to expand</summary>\n\n{fence}python\n{code}{fence}\n\n</details>\n\n"
+    return f"### Equivalent Script\n\n<details><summary>Click to expand</summary>\n\n{_fenced(code, 'python')}\n\n</details>\n\n"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

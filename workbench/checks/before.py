@@ -1,61 +1,108 @@
-"""Check a recipe before it runs: load its rows, count their tokens, and look. No torch, no training."""
+"""Check a recipe before it runs: load its rows, count their tokens, and look. Torch only in another process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from workbench.checks import batches, course, evaluation, labels, losses, texts
+from workbench.checks import (
+    batches,
+    columns,
+    cost,
+    course,
+    evaluation,
+    geometry,
+    labels,
+    limits,
+    losses,
+    model,
+    texts,
+    vocabulary,
+)
 from workbench.checks.case import Case, Progress
 from workbench.checks.finding import Finding, Findings
+from workbench.checks.trial import tried
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe
 
 Check = Callable[[Case], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
+    model.weights_can_work,
+    model.weights_are_whole,
     losses.suits_the_table,
+    losses.loss_suits_the_model,
+    losses.lora_suits_the_model,
+    losses.other_models_are_there,
+    losses.dimensions_are_there,
+    losses.teacher_has_the_dimension,
+    losses.batches_suit_the_loss,
     labels.labels_vary,
+    labels.labels_agree,
     labels.scores_can_be_reached,
+    labels.teacher_can_be_followed,
     labels.classes_are_counted,
     labels.classes_can_be_grouped,
     labels.classes_meet,
-    texts.limit_is_possible,
-    losses.dimensions_are_there,
+    columns.questions_are_anchors,
+    columns.text_columns_hold_texts,
+    limits.limit_is_possible,
+    limits.own_limit_is_sound,
+    vocabulary.texts_can_be_padded,
+    vocabulary.tokenizer_belongs_to_the_model,
+    vocabulary.words_are_known,
     batches.enough_steps,
     batches.batches_hold_negatives,
     batches.equal_texts_stay_apart,
+    batches.near_texts_are_written_alike,
     batches.batches_can_be_filled,
-    losses.margin_can_be_met,
-    losses.scale_can_tell_apart,
+    geometry.margin_can_be_met,
+    geometry.scale_can_tell_apart,
+    geometry.similarities_agree,
     course.rate_suits_the_model,
     course.steps_move_the_weights,
     course.warmup_ends,
-    texts.texts_fit,
+    limits.texts_fit,
     texts.texts_are_not_empty,
+    texts.texts_say_something,
+    texts.texts_are_decoded,
     texts.texts_of_a_row_differ,
-    texts.prompts_are_used,
+    limits.prompts_are_used,
     evaluation.evaluation_is_new,
+    evaluation.evaluation_is_not_nearly_seen,
     evaluation.there_is_an_evaluation,
     course.something_is_seen,
     course.precision_suits_the_device,
+    course.first_steps_count,
+    cost.memory_is_enough,
+    cost.padding_is_little,
+    cost.scores_are_cheap,
 )
 # Of no use where the loss has to be changed anyway.
 OF_THE_LOSS: tuple[Check, ...] = (
+    losses.teacher_has_the_dimension,
+    losses.batches_suit_the_loss,
     labels.labels_vary,
     labels.scores_can_be_reached,
+    labels.teacher_can_be_followed,
     labels.classes_are_counted,
     labels.classes_meet,
+    columns.questions_are_anchors,
     batches.batches_hold_negatives,
     batches.equal_texts_stay_apart,
-    losses.margin_can_be_met,
-    losses.scale_can_tell_apart,
+    batches.near_texts_are_written_alike,
+    geometry.margin_can_be_met,
+    geometry.scale_can_tell_apart,
+    geometry.similarities_agree,
 )
 
 
-def check(recipe: Recipe, *, progress: Progress | None = None) -> Findings:
+def check(recipe: Recipe, *, batch: bool | None = None, progress: Progress | None = None) -> Findings:
     """What is or will be wrong with a recipe, the worst first.
 
     Args:
         recipe: what would be run.
+        batch: whether one batch is tried, in another process: a few texts encoded, one forward and one backward pass,
+            no step. None tries it unless the weights are the verified ones of the catalogue and the loss is the
+            library's, or something was found that has to be mended first.
         progress: called with (what is done, rows done, rows in all or None) while it works. An exception that it
             raises stops the check.
 
@@ -63,7 +110,7 @@ def check(recipe: Recipe, *, progress: Progress | None = None) -> Findings:
         Findings; each has `.fix()`, a changed recipe. Empty where all checks found nothing.
 
     Raises:
-        RecipeError: no recipe, or a prompt for a column that is not there.
+        RecipeError: no recipe, `batch` is neither yes nor no, or a prompt for a column that is not there.
         DataError: a table cannot be read or used.
         ModelError: the model is not known, not here, or damaged.
     """
@@ -72,9 +119,14 @@ def check(recipe: Recipe, *, progress: Progress | None = None) -> Findings:
     case = Case.of(recipe, progress or (lambda *_: None))
     looks = [look for look in CHECKS if case.misfit is None or look not in OF_THE_LOSS]
     found = [finding for look in looks for finding in look(case)]
-    return Findings(found, about=_about(case, len(looks)))
+    more, said = tried(case, batch, found)
+    about = _about(case, len(looks))
+    return Findings([*found, *more], about=f"{about}; {said}" if said else about)
 
 
 def _about(case: Case, looks: int) -> str:
     held = f" and {len(case.evaluation):,} evaluation rows" if case.evaluation is not None else ""
-    return f"{looks} checks of loss, labels, batches, course, texts and evaluation on {case.rows:,} training rows{held} of {case.name} with {case.recipe.model}"
+    unread = [f"weights stored as {form}" for form in case.stored.unread]
+    unread += ["unknown words, since the tokenizer does not tell them"] if case.texts.unknown_of is None else []
+    left = f"; not looked at: {', '.join(unread)}" if unread else ""
+    return f"{looks} checks of model, loss, labels, batches, course, texts, evaluation and cost on {case.rows:,} training rows{held} of {case.name} with {case.recipe.model}{left}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,33 +14,17 @@ from workbench.catalog import losses as catalog
 from workbench.catalog import models, weights
 from workbench.catalog.losses import LossInfo
 from workbench.catalog.models import ModelInfo
+from workbench.checks import reading, tensors
+from workbench.checks.codes import CODES
 from workbench.checks.finding import Finding, Severity
 from workbench.checks.fitting import misfit_of, suited_loss, with_innermost
+from workbench.checks.reading import Progress, Texts
 from workbench.data.examples import Examples, cut_text
 from workbench.data.load import load
 from workbench.data.prepare import label_kind, prepare, settled
-from workbench.data.tokenizer import counter
 from workbench.errors import DataError
 from workbench.recipe import Loss, Recipe
 from workbench.steps import steps_per_epoch, total_steps
-
-Progress = Callable[[str, int, int | None], None]
-TOKEN_ROWS = 50_000
-
-
-@dataclass(frozen=True)
-class Texts:
-    """The texts of a table as numbers.
-
-    Attributes:
-        columns: names of the text columns.
-        digests: 64-bit xxh3 of every text, uint64, shape (rows, columns): equal texts have equal digests.
-        blank: column -> positions of texts that are empty or only white space, counted from 0.
-    """
-
-    columns: tuple[str, ...]
-    digests: np.ndarray
-    blank: Mapping[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -91,12 +74,17 @@ class Case:
         severity: Severity,
         message: str,
         *,
-        why: str,
         evidence: Mapping[str, Any],
+        why: Any = "",  # a sentence; a type checker would take every unpacked change for it
         fixed: str = "",
         **changes: Any,
     ) -> Finding:
-        """A finding on this recipe; evidence that does not say what it was measured on was measured on all rows."""
+        """A finding on this recipe.
+
+        `why` is what the code declares, unless it is given. Evidence that does not say what it was measured on was
+        measured on all rows.
+        """
+        why = str(why or CODES[code].why)
         rows = evidence.get("measured_on", f"all {self.rows:,} training rows of {self.name}")
         return Finding(code, severity, message, why, {**evidence, "measured_on": rows}, fixed, changes, self.recipe)
 
@@ -128,48 +116,27 @@ class Case:
     @cached_property
     def texts(self) -> Texts:
         """The texts to train on."""
-        return self._texts(self.train, "comparing texts")
+        return self._texts(self.train)
 
     @cached_property
     def evaluation_texts(self) -> Texts:
         """The texts that are only scored."""
         assert self.evaluation is not None
-        return self._texts(self.evaluation, "comparing texts of the evaluation")
+        return self._texts(self.evaluation, " of the evaluation")
 
-    def _texts(self, examples: Examples, what: str) -> Texts:
-        from xxhash import xxh3_64_intdigest
+    def _texts(self, examples: Examples, of: str = "") -> Texts:
+        prompts = settled(self.recipe, self.train).prompts or {}
+        trained = dict(zip(examples.used, examples.to_training().column_names, strict=True))
+        by_column = {
+            name: prompts if isinstance(prompts, str) else prompts.get(trained[name], "") for name in examples.texts
+        }
+        given = {name: prompt for name, prompt in by_column.items() if prompt}
+        return reading.read(examples, self.recipe.model, given, self.tell, of)
 
-        columns, done = examples.texts, 0
-        digests = np.zeros((len(examples), len(columns)), dtype=np.uint64)
-        blank: dict[str, list[int]] = {name: [] for name in columns}
-        for batch in examples.batches(columns):
-            size = len(batch[columns[0]])
-            for place, name in enumerate(columns):
-                texts = batch[name]
-                hashed = (xxh3_64_intdigest(text.encode()) for text in texts)
-                digests[done : done + size, place] = np.fromiter(hashed, np.uint64, size)
-                blank[name] += [done + at for at, text in enumerate(texts) if not text or text.isspace()]
-            done += size
-            self.tell(what, done, len(examples))
-        return Texts(columns, digests, blank)
-
-    @cached_property
+    @property
     def lengths(self) -> dict[str, np.ndarray]:
-        """Column -> tokens of each text before truncation (int64, shape (rows looked at,)), prompt included."""
-        count, _ = counter(self.recipe.model)
-        prompts = settled(self.recipe, self.train).prompts
-        trained = dict(zip(self.train.used, self.train.to_training().column_names, strict=True))
-        step = math.ceil(self.rows / TOKEN_ROWS)
-        sample = self.train.select(range(0, self.rows, step)) if step > 1 else self.train
-        counted: dict[str, list[np.ndarray]] = {name: [] for name in self.train.texts}
-        done = 0
-        for batch in sample.batches(self.train.texts, 2000):
-            for name, texts in batch.items():
-                prompt = prompts if isinstance(prompts, str) else (prompts or {}).get(trained[name], "")
-                counted[name].append(count([prompt + text for text in texts] if prompt else texts))
-            done += len(texts)
-            self.tell("counting tokens", done, len(sample))
-        return {name: np.concatenate(parts) for name, parts in counted.items()}
+        """Column -> tokens of each text before truncation (int64, shape (rows,)), prompt included."""
+        return dict(zip(self.texts.columns, self.texts.tokens.T, strict=True))
 
     # the model
 
@@ -185,20 +152,11 @@ class Case:
         return any(str(part.get("type", "")).endswith(".StaticEmbedding") for part in weights.modules(self.model.path))
 
     @cached_property
-    def weights_norm(self) -> float | None:
-        """Euclidean norm of all weights; None where they are stored in a form that numpy does not read."""
-        from safetensors import safe_open
-
+    def stored(self) -> tensors.Stored:
+        """The weights as they lie on disk."""
         assert self.model.path is not None
-        if self.model.dtype not in ("F16", "F32", "F64"):
-            return None
-        total = 0.0
-        for path in (*self.model.path.glob("*.safetensors"), *self.model.path.glob("*/*.safetensors")):
-            with safe_open(path, framework="numpy") as file:
-                for key in file.keys():
-                    if np.issubdtype((part := file.get_tensor(key)).dtype, np.floating):
-                        total += float(np.square(part, dtype=np.float64).sum())
-        return math.sqrt(total)
+        self.tell("looking at the weights", 0, None)
+        return tensors.look(self.model.path)
 
     @property
     def limit(self) -> int | None:
@@ -206,14 +164,24 @@ class Case:
         return self.model.max_seq_length and (self.recipe.max_seq_length or self.model.max_seq_length)
 
     @cached_property
-    def model_prompts(self) -> dict[str, str]:
-        """Prompts that the model brings, by their names; without empty ones."""
+    def _own_settings(self) -> dict[str, Any]:
         assert self.model.path is not None
         try:
             read = json.loads((self.model.path / "config_sentence_transformers.json").read_text(encoding="utf-8"))
-            return {str(name): str(text) for name, text in read["prompts"].items() if text}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (OSError, ValueError):
             return {}  # a model without such settings, or with some that the library would not read either
+        return read if isinstance(read, dict) else {}
+
+    @property
+    def model_prompts(self) -> dict[str, str]:
+        """Prompts that the model brings, by their names; without empty ones."""
+        prompts = self._own_settings.get("prompts")
+        return {str(name): str(text) for name, text in prompts.items() if text} if isinstance(prompts, dict) else {}
+
+    @property
+    def similarity(self) -> str:
+        """By what the model says that its vectors are compared: cosine, dot, euclidean or manhattan."""
+        return str(self._own_settings.get("similarity_fn_name") or "cosine")
 
     # the loss
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from workbench.checks.case import Case
+from workbench.checks.codes import finds
 from workbench.checks.finding import Finding, Severity
 from workbench.steps import steps_of, warmup_steps
 
 SMALLEST_MOVE = 1e-4
+SCALER_STEPS = 20
 EVERY: dict[str, tuple[float, Severity]] = {
     "logging_steps": (0.02, "warning"),
     "eval_steps": (0.2, "note"),
@@ -21,6 +24,10 @@ UNSEEN = {
 }
 
 
+@finds(
+    "warmup-too-long", "error", "warning", when="the warm-up does not end before the run; an error if the rate stays 0",
+    why="The run ends while the rate still rises, and learns far less than its settings say.", fix="sets `warmup` to 0.1 of all steps",
+)  # fmt: skip
 def warmup_ends(case: Case) -> Iterator[Finding]:
     """The warm-up is shorter than the run."""
     recipe, steps = case.recipe, case.steps
@@ -32,13 +39,16 @@ def warmup_ends(case: Case) -> Iterator[Finding]:
         "warmup-too-long",
         "error" if peak == 0 else "warning",
         f"The warm-up takes {warmup:,} steps but the run has {steps:,}, so the learning rate reaches at most {peak:.2g} instead of {recipe.learning_rate:g}.",
-        why="The run ends while the rate still rises, and learns far less than its settings say.",
         evidence={"warmup_steps": warmup, "steps": steps, "highest_rate": peak, "learning_rate": recipe.learning_rate},
         fixed="set warmup to 0.1 of all steps",
         warmup=0.1,
     )
 
 
+@finds(
+    "learning-rate-unusual", "warning", when="AdamW has a rate outside 1e-6 to 1e-3 for a transformer, 1e-5 to 1e-2 under LoRA, or 0.005 to 2 for static embeddings",
+    why="Too low a rate changes nothing, too high a rate gives all texts the same vector.", fix="sets `learning_rate` to one that is known to work",
+)  # fmt: skip
 def rate_suits_the_model(case: Case) -> Iterator[Finding]:
     """The learning rate is of the size that is known to work for this kind of model."""
     recipe = case.recipe
@@ -78,34 +88,65 @@ def rate_suits_the_model(case: Case) -> Iterator[Finding]:
     )
 
 
+@finds(
+    "weights-hardly-move", "warning", when="rate, clipping and steps let all weights move by less than 0.0001 of their size",
+    why="SGD moves by the rate times the clipped gradient, AdamW moves every weight by about the rate: at the same rate we measured 140 times the change with AdamW.",
+    fix="takes AdamW with a rate that is known to work, where that is enough",
+)  # fmt: skip
 def steps_move_the_weights(case: Case) -> Iterator[Finding]:
-    """Plain gradient descent: learning rate, clipping and steps let the weights move at all."""
-    recipe = case.recipe
-    if recipe.optimizer != "sgd" or not recipe.max_grad_norm or case.weights_norm is None:
+    """Learning rate, clipping and steps let the weights move at all."""
+    recipe, norm = case.recipe, case.stored.norm
+    sgd = recipe.optimizer == "sgd"
+    if not norm or recipe.lora or (sgd and not recipe.max_grad_norm):
         return
-    farthest = recipe.learning_rate * recipe.max_grad_norm * case.steps / case.weights_norm
+    each = math.sqrt(case.stored.weights) * case.steps / norm  # AdamW, for a rate of 1
+    farthest = recipe.learning_rate * (recipe.max_grad_norm * case.steps / norm if sgd else each)
     if farthest >= SMALLEST_MOVE:
         return
     good = 0.2 if case.static else case.model.learning_rate
+    mends = good * each >= SMALLEST_MOVE
+    limits = f"With SGD, clipping at {recipe.max_grad_norm:g}" if sgd else f"With AdamW at {recipe.learning_rate:g}"
     yield case.finding(
         "weights-hardly-move",
         "warning",
-        f"With SGD, clipping at {recipe.max_grad_norm:g} and {case.steps:,} steps the weights can move by at most {farthest:.1e} of their size, so the model will stay what it is.",
-        why="SGD moves by the rate times the clipped gradient, where AdamW moves every weight by about the rate: at the same rate we measured 140 times the change with AdamW.",
+        f"{limits} and {case.steps:,} step{'' if case.steps == 1 else 's'} the weights can move by at most {farthest:.1e} of their size, so the model will stay what it is.",
         evidence={
             "largest_relative_move": farthest,
-            "weights_norm": case.weights_norm,
+            "weights_norm": norm,
             "learning_rate": recipe.learning_rate,
             "max_grad_norm": recipe.max_grad_norm,
             "steps": case.steps,
             "measured_on": f"all weights of {recipe.model}",
         },
-        fixed=f"take adamw with learning_rate {good:g}",
-        optimizer="adamw",
-        learning_rate=good,
+        fixed=f"take adamw with learning_rate {good:g}" if mends else "",
+        **({"optimizer": "adamw", "learning_rate": good} if mends else {}),
     )
 
 
+SEEN = "A run that goes wrong is noticed only when it is over, or has to begin again from the start."
+
+
+@finds(
+    "logging-too-rare",
+    "warning",
+    when="the loss is recorded at the first and last step only",
+    why=SEEN,
+    fix="records it every 0.02 of all steps",
+)
+@finds(
+    "eval-too-rare",
+    "note",
+    when="scores are taken only before and after the run",
+    why=SEEN,
+    fix="takes them every 0.2 of all steps",
+)
+@finds(
+    "save-too-rare",
+    "note",
+    when="there is no checkpoint before the end",
+    why=SEEN,
+    fix="keeps one every 0.1 of all steps",
+)
 def something_is_seen(case: Case) -> Iterator[Finding]:
     """Loss, scores and checkpoints come before the end."""
     for setting, (share, severity) in EVERY.items():
@@ -118,13 +159,16 @@ def something_is_seen(case: Case) -> Iterator[Finding]:
             f"{setting.removesuffix('_steps')}-too-rare",
             severity,
             f"{setting} is {amount:g} but the run has {case.steps:,} steps, so {UNSEEN[setting]}.",
-            why="A run that goes wrong is noticed only when it is over, or has to begin again from the start.",
             evidence={setting: amount, "steps": case.steps},
             fixed=f"set {setting} to {share:g} of all steps",
             **{setting: share},
         )
 
 
+@finds(
+    "precision-on-cpu", "warning", "note", when="`device` is cpu and `precision` is bf16 (a warning) or fp16 (a note)",
+    why="Half precision pays where the hardware has it, as GPUs do; a card that says fp16 for an fp32 run misleads.", fix="sets `precision` to auto",
+)  # fmt: skip
 def precision_suits_the_device(case: Case) -> Iterator[Finding]:
     """On a CPU that the recipe names, half precision is ignored or slow."""
     recipe = case.recipe
@@ -136,8 +180,27 @@ def precision_suits_the_device(case: Case) -> Iterator[Finding]:
         "precision-on-cpu",
         "note" if fp16 else "warning",
         f"precision is {recipe.precision}, which {result}.",
-        why="Half precision pays where the hardware has it, as GPUs do; a card that says fp16 for an fp32 run misleads.",
         evidence={"precision": recipe.precision, "device": recipe.device, "measured_on": "the recipe"},
+        fixed="set precision to auto",
+        precision="auto",
+    )
+
+
+@finds(
+    "fp16-in-few-steps", "warning", when="`precision` is fp16 and a run on a GPU has fewer than 20 steps",
+    why="fp16 begins with the loss multiplied by 65,536 and leaves out steps until the gradient fits, so the first steps are usually lost.",
+    fix="sets `precision` to auto, which is bf16 where the GPU has it",
+)  # fmt: skip
+def first_steps_count(case: Case) -> Iterator[Finding]:
+    """A short run does not lose its first steps to the scaling of fp16."""
+    recipe = case.recipe
+    if recipe.precision != "fp16" or recipe.device == "cpu" or case.steps >= SCALER_STEPS:
+        return
+    yield case.finding(
+        "fp16-in-few-steps",
+        "warning",
+        f"The run has {case.steps} step{'' if case.steps == 1 else 's'} in fp16, of which the first are usually left out until the gradient can be held.",
+        evidence={"precision": "fp16", "steps": case.steps},
         fixed="set precision to auto",
         precision="auto",
     )

@@ -8,13 +8,23 @@ from collections.abc import Iterator
 import numpy as np
 
 from workbench.checks.case import Case, listed, percent
+from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.data.prepare import task_of
 
 FEW = 30
 SHARED_TEXTS = 0.2
+NEARLY = 0.01
 
 
+@finds(
+    "few-evaluation-rows", "warning", when="there are fewer than 30 different first texts to score on",
+    why="The 95 % interval of a share narrows with the square root of the number of independent rows.", fix="holds out a larger share, where rows are held out",
+)  # fmt: skip
+@finds(
+    "no-evaluation", "warning", when="no rows are kept for scoring",
+    why="The training loss falls also when a model only learns its rows by heart.", fix="holds out 10% of the rows, where they can be scored",
+)  # fmt: skip
 def there_is_an_evaluation(case: Case) -> Iterator[Finding]:
     """Some rows are kept out of training, and enough for an interval that says something."""
     if case.evaluation is None:
@@ -33,7 +43,6 @@ def there_is_an_evaluation(case: Case) -> Iterator[Finding]:
         "few-evaluation-rows",
         "warning",
         f"There are only {groups} different first texts to score on, so a score such as an accuracy is uncertain by about ±{half:.2f}, and a difference of two models hardly shows.",
-        why="The 95 % interval of a share narrows with the square root of the number of independent rows.",
         evidence={"evaluation_rows": len(case.evaluation), "independent_rows": groups, "half_interval": half, "measured_on": _measured(case)},
         fixed=f"hold out {share:.0%} of the rows" if better else "",
         **({"eval_share": share} if better else {}),
@@ -48,13 +57,19 @@ def _none(case: Case) -> Finding:
         "no-evaluation",
         "warning",
         f"No rows are kept for scoring ({reason}), so nothing will say whether the run helped or harmed.",
-        why="The training loss falls also when a model only learns its rows by heart.",
         evidence={"evaluation_rows": 0, "eval_share": case.recipe.eval_share},
         fixed="hold out 10 % of the rows" if off else "",
         **({"eval_share": 0.1} if off else {}),
     )
 
 
+BY_HEART = "A score on rows that were trained on says how well they were learnt by heart, and nothing about new texts."
+
+
+@finds(
+    "evaluation-seen-in-training", "warning", "note", when="first texts or whole rows that are scored also occur in training, or 20% of the other texts; a warning from 1% of the rows",
+    why=BY_HEART, fix="holds out training rows, where the evaluation rows came from a table of their own",
+)  # fmt: skip
 def evaluation_is_new(case: Case) -> Iterator[Finding]:
     """Rows that are scored do not occur in training."""
     if case.evaluation is None:
@@ -62,23 +77,24 @@ def evaluation_is_new(case: Case) -> Iterator[Finding]:
     trained, scored = case.texts.digests, case.evaluation_texts.digests
     seen = np.isin(scored, trained)
     first, others = seen[:, 0], seen[:, 1:]
-    whole = _whole_rows(trained, scored)
+    same_width = trained.shape[1] == scored.shape[1]
+    whole = np.isin(case.evaluation_texts.whole, case.texts.whole) & same_width
     shared = float(others.mean()) if others.size else 0.0
     if not first.any() and not whole.any() and shared < SHARED_TEXTS:
         return
     rows = np.flatnonzero(first | whole)
-    message = f"{percent(float(first.mean()))} of the first texts and {percent(float(whole.mean()))} of the whole rows that are scored also occur in training, so the scores will flatter."
+    message = f"{percent(float(first.mean()))} of the first texts and {percent(float(whole.mean()))} of the whole rows that are scored also occur in training, so the scores flatter."
     if not len(rows):
         message = f"{percent(shared)} of the other texts that are scored also occur in training, though none of the first ones does."
     own = case.recipe.eval_data is not None and not any(
         name in case.train.splits for name in ("validation", "dev", "valid", "test", "eval")
     )
-    mendable = bool(len(rows)) and own and case.recipe.eval_share > 0
+    often = len(rows) >= NEARLY * len(first)
+    mendable = often and own and case.recipe.eval_share > 0
     yield case.finding(
         "evaluation-seen-in-training",
-        "warning" if len(rows) else "note",
+        "warning" if often else "note",
         message,
-        why="A score on rows that were trained on says how well they were learnt by heart, and nothing about new texts.",
         evidence={
             "share_of_first_texts": float(first.mean()),
             "share_of_whole_rows": float(whole.mean()),
@@ -91,12 +107,25 @@ def evaluation_is_new(case: Case) -> Iterator[Finding]:
     )
 
 
-def _whole_rows(trained: np.ndarray, scored: np.ndarray) -> np.ndarray:
-    """Which rows occur whole in training. Bool, shape (scored rows,)."""
-    if trained.shape[1] != scored.shape[1]:
-        return np.zeros(len(scored), dtype=bool)
-    rows = {row.tobytes() for row in np.ascontiguousarray(trained)}
-    return np.fromiter((row.tobytes() in rows for row in np.ascontiguousarray(scored)), bool, len(scored))
+@finds(
+    "evaluation-nearly-seen", "warning", "note", when="first texts that are scored also occur in training but for case, white space or punctuation; a warning from 1%",
+    why=BY_HEART,
+)  # fmt: skip
+def evaluation_is_not_nearly_seen(case: Case) -> Iterator[Finding]:
+    """First texts that are scored do not occur in training, written a little differently."""
+    if case.evaluation is None:
+        return
+    trained, scored = case.texts, case.evaluation_texts
+    near = np.isin(scored.near[:, 0], trained.near[:, 0]) & ~np.isin(scored.digests[:, 0], trained.digests[:, 0])
+    rows = np.flatnonzero(near)
+    if not len(rows):
+        return
+    yield case.finding(
+        "evaluation-nearly-seen",
+        "warning" if len(rows) >= NEARLY * len(near) else "note",
+        f"{len(rows):,} of the {len(near):,} first texts that are scored also occur in training but for case, white space or punctuation (evaluation row {listed(rows)}).",
+        evidence={"rows": len(rows), "share": len(rows) / len(near), "measured_on": _measured(case)},
+    )
 
 
 def _measured(case: Case) -> str:

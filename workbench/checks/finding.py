@@ -119,10 +119,11 @@ class Findings(tuple[Finding, ...]):
         return [finding.to_json() for finding in self]
 
     def __repr__(self) -> str:
-        lines = [
-            f"{SYMBOLS[finding.severity]} {finding.severity} {finding.code}: {finding.message}" for finding in self
-        ]
-        return "\n".join([self.summary, *lines])
+        lines = [self.summary]
+        for finding in self:
+            lines.append(f"{SYMBOLS[finding.severity]} {finding.severity} {finding.code}: {finding.message}")
+            lines += [f"    fix: {finding.fixed}"] if finding.fixed else []
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         if not self:

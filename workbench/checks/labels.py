@@ -6,15 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from workbench.checks.case import Case, percent
+from workbench.checks.case import Case, listed, percent
+from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.data.examples import cut_text
 
-MEASURED = "The pull towards one class or score alone moves all texts to one place: nothing else holds them apart."
 REACH = {"CosineSimilarityLoss": 1.0, "MarginMSELoss": 2.0}  # largest size of what unit vectors can give
-ALONE = 0.05
+ALONE = OFTEN = 0.05
 
 
+@finds(
+    "labels-all-equal", "error", when="all rows have the same class or score",
+    why="The pull towards one class or score alone moves all texts to one place: nothing else holds them apart.",
+)  # fmt: skip
 def labels_vary(case: Case) -> Iterator[Finding]:
     """There is more than one class or score."""
     if (
@@ -36,11 +40,15 @@ def labels_vary(case: Case) -> Iterator[Finding]:
         "labels-all-equal",
         "error",
         f"All {case.rows:,} rows have the {what} {shown!r} in {cut_text(column, 40)!r}, so {result}.",
-        why=MEASURED,
         evidence={"distinct": 1, "rows": case.rows},
     )
 
 
+@finds(
+    "scores-out-of-reach", "error", "warning", when="scores lie outside what cosines (CosineSimilarityLoss) or unit vectors (MarginMSELoss) can give; a warning below 5% of them",
+    why="Targets that are out of reach push all pairs to the same end, so that the order of the scores is lost; scores of 0 to 5 want to be divided by 5.",
+    fix="takes CoSENTLoss, which uses only the order of the scores; none for MarginMSELoss",
+)  # fmt: skip
 def scores_can_be_reached(case: Case) -> Iterator[Finding]:
     """Scores are within what cosines or margins can be."""
     reach = REACH.get(case.loss.name)
@@ -48,7 +56,7 @@ def scores_can_be_reached(case: Case) -> Iterator[Finding]:
         return
     scores = np.asarray(case.labels, dtype=float)
     if case.loss.name == "MarginMSELoss":
-        if not case.model.normalized:
+        if not case.model.normalized and "cos" not in str(case.values["similarity_fct"]):
             return
         if scores.ndim == 2 and scores.shape[1] == len(case.train.texts) - 1:
             scores = scores[:, :1] - scores[:, 1:]  # k + 1 scores of the teacher: its k margins
@@ -59,15 +67,52 @@ def scores_can_be_reached(case: Case) -> Iterator[Finding]:
     new = {"loss": case.with_loss("CoSENTLoss")} if case.loss.name == "CosineSimilarityLoss" else {}
     yield case.finding(
         "scores-out-of-reach",
-        "error",
+        "error" if outside.mean() >= OFTEN else "warning",
         f"Scores run from {scores.min():g} to {scores.max():g}, but {case.loss.name} compares them with numbers from {-reach:g} to {reach:g}: {percent(float(outside.mean()))} cannot be reached, and the loss never falls below {floor:.3g}.",
-        why="Targets that are out of reach push all pairs to the same end, so that the order of the scores is lost; scores of 0 to 5 want to be divided by 5.",
         evidence={"lowest": float(scores.min()), "highest": float(scores.max()), "share_outside": float(outside.mean()), "least_loss": floor},
         fixed="take CoSENTLoss, which uses only the order of the scores" if new else "",
         **new,
     )  # fmt: skip
 
 
+@finds(
+    "teacher-out-of-reach", "warning", when="the teacher's scores differ by more than those of unit vectors can, at these temperatures, in 5% of the rows or more",
+    why="Cosines differ by 2 at most: where the teacher is surer than that, the student is pushed to extremes and the order of close answers is lost.",
+    fix="lowers `student_temperature` until 95% of the rows can be followed",
+)  # fmt: skip
+def teacher_can_be_followed(case: Case) -> Iterator[Finding]:
+    """DistillKLDivLoss on unit vectors: the student can be as sure as its teacher."""
+    if case.loss.name != "DistillKLDivLoss" or case.label_kind != "scores":
+        return
+    if not case.model.normalized and "cos" not in str(case.values["similarity_fct"]):
+        return
+    shared = case.values["temperature"]
+    teacher, student = (case.values[f"{who}_temperature"] or shared for who in ("teacher", "student"))
+    spread = (case.labels.max(axis=1) - case.labels.min(axis=1)) / teacher
+    beyond = float((spread > 2 / student).mean())
+    if beyond < OFTEN:
+        return
+    good = float(f"{2 / np.quantile(spread, 1 - OFTEN / 2):.3g}")
+    yield case.finding(
+        "teacher-out-of-reach",
+        "warning",
+        f"In {percent(beyond)} of the rows the teacher's scores differ by more than the {2 / student:.3g} that cosines can reach at student temperature {student:g}.",
+        evidence={"share_of_rows": beyond, "largest_difference": float(spread.max()), "reach": 2 / student},
+        fixed=f"set student_temperature to {good:g}",
+        loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "student_temperature": good}),
+    )
+
+
+@finds(
+    "classes-rarely-meet", "warning", when="in random batches 5% of the rows or more meet no other row of their class",
+    why="These losses build their triplets from the rows of a batch: without a second row of the class there is none.",
+    fix="sets `batch_sampler` to group_by_label",
+)  # fmt: skip
+@finds(
+    "batches-of-one-class", "warning", when="5% of random batches or more hold a single class",
+    why="These losses build their triplets from the rows of a batch: without a second class there is no negative.",
+    fix="sets `batch_sampler` to group_by_label",
+)  # fmt: skip
 def classes_meet(case: Case) -> Iterator[Finding]:
     """With a loss that compares rows of a batch by their class, a row meets another one of its class."""
     if case.info.sampler != "group_by_label" or case.label_kind not in ("class", "binary"):
@@ -76,20 +121,32 @@ def classes_meet(case: Case) -> Iterator[Finding]:
         return
     counts = np.bincount(case.labels)
     sizes = counts[counts > 0]
-    alone = float((sizes * _alone(case.rows, sizes, min(case.recipe.batch_size, case.rows))).sum() / case.rows)
-    if alone < ALONE or len(sizes) < 2:
+    if len(sizes) < 2:
         return
-    pairs = _usable(sizes)
+    batch = min(case.recipe.batch_size, case.rows)
+    alone = float((sizes * _alone(case.rows, sizes, batch)).sum() / case.rows)
+    single = float((sizes / case.rows * _all(case.rows, sizes, batch)).sum())
     size = max(4, case.recipe.batch_size + case.recipe.batch_size % 2)
-    yield case.finding(
-        "classes-rarely-meet",
-        "warning",
-        f"In random batches of {case.recipe.batch_size} about {percent(alone)} of the rows meet no other row of their class, so they have no positive and teach nothing.",
-        why="These losses build their triplets from the rows of a batch: without a second row of the class there is none.",
-        evidence={"classes": len(sizes), "smallest_class": int(sizes.min()), "largest_class": int(sizes.max()), "batch_size": case.recipe.batch_size, "share_of_rows_alone": alone},
-        fixed="set batch_sampler to group_by_label" if pairs else "",
-        **({"batch_sampler": "group_by_label", "batch_size": size} if pairs else {}),
-    )  # fmt: skip
+    changes = {"batch_sampler": "group_by_label", "batch_size": size} if _usable(sizes) else {}
+    fixed = "set batch_sampler to group_by_label" if changes else ""
+    evidence = {
+        "classes": len(sizes),
+        "smallest_class": int(sizes.min()),
+        "largest_class": int(sizes.max()),
+        "batch_size": batch,
+    }
+    if alone >= ALONE:
+        message = f"In random batches of {batch} about {percent(alone)} of the rows meet no other row of their class, so they have no positive and teach nothing."
+        yield case.finding("classes-rarely-meet", "warning", message, evidence={**evidence, "share_of_rows_alone": alone}, fixed=fixed, **changes)  # fmt: skip
+    if single >= ALONE:
+        message = f"About {percent(single)} of random batches of {batch} hold a single class, so they have no negative and teach nothing."
+        yield case.finding("batches-of-one-class", "warning", message, evidence={**evidence, "share_of_batches": single}, fixed=fixed, **changes)  # fmt: skip
+
+
+def _all(rows: int, sizes: np.ndarray, batch: int) -> np.ndarray:
+    """Chance that a random batch with a row of a class of such a size holds nothing else. Shape (classes,)."""
+    places = np.arange(batch - 1)[:, None]
+    return np.prod(np.clip((sizes[None, :] - 1 - places) / (rows - 1 - places), 0, 1), axis=0)
 
 
 def _alone(rows: int, sizes: np.ndarray, batch: int) -> np.ndarray:
@@ -105,18 +162,34 @@ def _usable(sizes: np.ndarray) -> int:
     return int(2 * np.minimum(pairs, pairs[1]).sum()) if len(pairs) > 1 else 0
 
 
+GROUPS = "group_by_label puts two rows of a class at a time into a batch, from at least two classes."
+
+
+@finds(
+    "no-classes-to-group", "error", when="`batch_sampler` is group_by_label and there is no label", why=GROUPS,
+    fix="takes the sampler that suits the loss",
+)  # fmt: skip
+@finds(
+    "batch-not-even", "error", when="`batch_sampler` is group_by_label and `batch_size` is odd or below 4", why=GROUPS,
+    fix="sets `batch_size` to the next even number",
+)  # fmt: skip
+@finds(
+    "too-few-classes",
+    "error",
+    when="`batch_sampler` is group_by_label and fewer than two classes have two rows",
+    why=GROUPS,
+)
+@finds("rows-left-out", "note", when="group_by_label leaves out over 10% of the rows in every epoch", why=GROUPS)
 def classes_can_be_grouped(case: Case) -> Iterator[Finding]:
     """With batch_sampler group_by_label: there are classes, even batches, and few rows are left out."""
     if case.recipe.batch_sampler != "group_by_label":
         return
     size = case.recipe.batch_size
-    why = "group_by_label puts two rows of a class at a time into a batch, from at least two classes."
     if case.label_kind is None:
         yield case.finding(
             "no-classes-to-group",
             "error",
             f"batch_sampler is group_by_label, but {case.name} has no label column, so the run will not start.",
-            why=why,
             evidence={"label": "none"},
             fixed=f"set batch_sampler to {case.info.sampler}" if case.info.sampler != "group_by_label" else "",
             **({"batch_sampler": case.info.sampler} if case.info.sampler != "group_by_label" else {}),
@@ -128,16 +201,15 @@ def classes_can_be_grouped(case: Case) -> Iterator[Finding]:
             "batch-not-even",
             "error",
             f"group_by_label takes even batches of at least 4 rows, but batch_size is {size}, so the run will not start.",
-            why=why,
             evidence={"batch_size": size, "measured_on": "the recipe"},
             fixed=f"set batch_size to {even}",
             batch_size=even,
         )
     if case.labels.ndim == 1:
-        yield from _left_out(case, why)
+        yield from _left_out(case)
 
 
-def _left_out(case: Case, why: str) -> Iterator[Finding]:
+def _left_out(case: Case) -> Iterator[Finding]:
     sizes = np.unique(case.labels, return_counts=True)[1]
     used = _usable(sizes)
     evidence = {
@@ -148,12 +220,16 @@ def _left_out(case: Case, why: str) -> Iterator[Finding]:
     }
     if used == 0:
         message = f"group_by_label needs two classes with two rows or more, but {case.name} has {int((sizes >= 2).sum())}, so the run will not start."
-        yield case.finding("too-few-classes", "error", message, why=why, evidence=evidence)
+        yield case.finding("too-few-classes", "error", message, evidence=evidence)
     elif used < 0.9 * case.rows:
         message = f"group_by_label leaves out {case.rows - used:,} of {case.rows:,} rows in every epoch: odd ones, classes of one row, and what the largest class has more than the second."
-        yield case.finding("rows-left-out", "note", message, why=why, evidence=evidence)
+        yield case.finding("rows-left-out", "note", message, evidence=evidence)
 
 
+@finds(
+    "too-few-places-for-classes", "error", when="a class has a number that `num_labels` has no place for",
+    why="Classes are counted from 0: the highest number plus one is the number of places.", fix="raises `num_labels`",
+)  # fmt: skip
 def classes_are_counted(case: Case) -> Iterator[Finding]:
     """SoftmaxLoss has a place for every class."""
     classes = case.loss.parameters.get("num_labels")
@@ -163,8 +239,29 @@ def classes_are_counted(case: Case) -> Iterator[Finding]:
         "too-few-places-for-classes",
         "error",
         f"{case.loss.name} has places for {classes} classes, but the label {highest} occurs, so the run will stop.",
-        why="Classes are counted from 0: the highest number plus one is the number of places.",
         evidence={"num_labels": classes, "highest_label": highest},
         fixed=f"set num_labels to {highest + 1}",
         loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "num_labels": highest + 1}),
+    )
+
+
+@finds(
+    "contradicting-labels", "warning", "note", when="the same texts stand in several rows with different classes; a warning from 1% of the rows",
+    why="No model can answer both, and a loss of classes pulls such texts both ways: look at these rows, and keep one label.",
+)  # fmt: skip
+def labels_agree(case: Case) -> Iterator[Finding]:
+    """Rows with the same texts have the same class."""
+    if case.label_kind not in ("class", "binary"):
+        return
+    group = np.unique(case.texts.whole, return_inverse=True)[1]
+    most = int(case.labels.max()) + 1
+    pairs = np.unique(group * most + case.labels) // most
+    torn = np.flatnonzero(np.bincount(pairs)[group] > 1)
+    if not len(torn):
+        return
+    yield case.finding(
+        "contradicting-labels",
+        "warning" if len(torn) >= 0.01 * case.rows else "note",
+        f"{len(torn):,} of {case.rows:,} rows have the same texts as another row, but another class (row {listed(torn)}).",
+        evidence={"rows": len(torn), "share": len(torn) / case.rows, "texts": len(np.unique(group[torn]))},
     )

@@ -1,22 +1,29 @@
-"""Does the loss suit the table and the model, and can its parameters work?"""
+"""Does the loss suit the table and the model?"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from workbench.catalog import losses as catalog
+from workbench.catalog import models
 from workbench.checks.case import Case
+from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
-from workbench.checks.fitting import GOOD_MARGIN, suited_loss
+from workbench.checks.fitting import suited_loss, with_innermost
+from workbench.data.examples import cut_text
 from workbench.data.prepare import fit
-from workbench.errors import WorkbenchError
+from workbench.errors import ModelError, WorkbenchError
 from workbench.recipe import Loss
 
-FARTHEST = 2.0  # the largest cosine distance, and the largest distance of unit vectors
-DULL = 0.5  # share of the loss of pure guessing that a perfect model may keep
+LAYERED = ("AdaptiveLayerLoss", "Matryoshka2dLoss")
+MEGA_BATCH = 100  # its documentation asks for 500
 
 
+@finds(
+    "loss-does-not-fit", "error", when="the loss does not take such columns or such a label",
+    why="The run would stop with an error, or silently ignore or misread a column.",
+    fix="takes the first loss that suits the table, or ignores the label",
+)  # fmt: skip
 def suits_the_table(case: Case) -> Iterator[Finding]:
     """The columns are those that the loss takes."""
     if case.misfit is None:
@@ -30,8 +37,7 @@ def suits_the_table(case: Case) -> Iterator[Finding]:
         columns = {**case.train.used, case.train.label: "ignore"}
         fixed = f"ignore the column {case.train.label!r}"
         changes = {"data": case.recipe.data.model_copy(update={"columns": columns})}
-    why = "The run would stop with an error, or silently ignore or misread a column."
-    yield case.finding("loss-does-not-fit", "error", case.misfit, why=why, evidence=evidence, fixed=fixed, **changes)
+    yield case.finding("loss-does-not-fit", "error", case.misfit, evidence=evidence, fixed=fixed, **changes)
 
 
 def _with_sampler(case: Case, new: Loss) -> dict[str, object]:
@@ -49,71 +55,10 @@ def _suits_without_label(case: Case) -> bool:
     return True
 
 
-def margin_can_be_met(case: Case) -> Iterator[Finding]:
-    """A margin is smaller than the largest difference of distances that the model can make."""
-    name = next((name for name in ("triplet_margin", "margin") if name in case.values), None)
-    metric = str(case.values.get("distance_metric", "")).lower()
-    # "eucledian" is how the library spells it in one place
-    bounded = "cosine" in metric or (case.model.normalized and ("euclidean" in metric or "eucledian" in metric))
-    if case.info.custom or name is None or not bounded or (margin := float(case.values[name])) < FARTHEST:
-        return
-    yield case.finding(
-        "margin-out-of-reach",
-        "warning",
-        f"The margin of {margin:g} of {case.loss.name} can never be met, since the {metric.removesuffix('_distance')} distance of this model "
-        f"ends at {FARTHEST:g}: "
-        + (
-            f"the loss stays above {margin - FARTHEST:g}."
-            if "Triplet" in case.loss.name
-            else "every negative keeps pulling."
-        ),
-        why="Any margin above the largest distance is only a constant in the loss: in our measurement margins 5 and 1 gave the same vectors, with every easy triplet still pulling, while 0.3 ended with none.",
-        evidence={
-            name: margin,
-            "largest_distance": FARTHEST,
-            "distance": metric,
-            "unit_vectors": "yes" if case.model.normalized else "no",
-            "measured_on": f"parameters of the loss and the modules of {case.recipe.model}",
-        },
-        fixed=f"set {name} to {GOOD_MARGIN:g}",
-        loss=case.with_loss(case.loss.name, **{**case.loss.parameters, name: GOOD_MARGIN}),
-    )
-
-
-def scale_can_tell_apart(case: Case) -> Iterator[Finding]:
-    """With cosines, which end at 1, the scale lets the right candidate stand out; without, it does not blow up."""
-    scale, similarity = case.values.get("scale"), case.values.get("similarity_fct")
-    if case.info.custom or not case.info.in_batch_negatives or scale is None:
-        return
-    candidates = min(case.recipe.batch_size, case.rows) * max(1, len(case.train.texts) - 1)
-    measured = f"parameters of the loss, batches of {case.recipe.batch_size}, and the modules of {case.recipe.model}"
-    if similarity == "dot_score" and not case.model.normalized and scale >= 5:
-        yield case.finding(
-            "dot-product-scaled",
-            "warning",
-            f"Dot products of vectors that are not of unit length are multiplied by {scale:g}, so the first losses and gradients will be many times too large.",
-            why="Measured on a small model: loss 9.4 and gradient norm 346 with dot products at scale 20, against 2.1 and 21 with cosines.",
-            evidence={"scale": scale, "similarity_fct": "dot_score", "unit_vectors": "no", "measured_on": measured},
-            fixed="set similarity_fct to cos_sim",
-            loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "similarity_fct": "cos_sim"}),
-        )
-    if similarity != "cos_sim" or candidates < 2:
-        return
-    # negatives at right angles, the positive identical
-    least = math.log1p((candidates - 1) * math.exp(-scale))
-    share = least / math.log(candidates)
-    if share >= DULL:
-        yield case.finding(
-            "scale-too-small",
-            "warning",
-            f"With scale {scale:g} even a perfect model keeps a loss of {least:.2f} among {candidates} candidates, where pure guessing has {math.log(candidates):.2f}.",
-            why="Cosines end at 1: without a scale of about 20 the right candidate can hardly stand out, and the gradients tell little.",
-            evidence={"scale": scale, "candidates": candidates, "least_loss": least, "guessing_loss": math.log(candidates), "measured_on": measured},
-            fixed="set scale to 20",
-            loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "scale": 20.0}),
-        )  # fmt: skip
-
-
+@finds(
+    "too-many-dimensions", "error", when="`matryoshka_dims` asks for more dimensions than the model has",
+    why="A vector cannot be cut to more numbers than it has.", fix="leaves those dimensions out",
+)  # fmt: skip
 def dimensions_are_there(case: Case) -> Iterator[Finding]:
     """Matryoshka dimensions are at most those of the model."""
     dims, have = case.recipe.loss.parameters.get("matryoshka_dims") or [], case.model.dimension
@@ -129,8 +74,121 @@ def dimensions_are_there(case: Case) -> Iterator[Finding]:
         "too-many-dimensions",
         "error",
         f"matryoshka_dims asks for {max(dims)} dimensions, but vectors of {case.recipe.model} have {have}, so the run will not start.",
-        why="A vector cannot be cut to more numbers than it has.",
         evidence={"largest": max(dims), "dimension": have, "measured_on": f"the modules of {case.recipe.model}"},
         fixed=f"leave out dimensions above {have}" if new else "",
         **({"loss": new} if new else {}),
+    )
+
+
+@finds(
+    "teacher-dimension", "error", when="the teacher's vectors in the label have another dimension than the model",
+    why="The loss subtracts the two vectors number by number.", fix="sets `projection_dim` to the teacher's dimension",
+)  # fmt: skip
+def teacher_has_the_dimension(case: Case) -> Iterator[Finding]:
+    """Vectors to be imitated are as long as those of the model, or are projected."""
+    if case.label_kind != "embedding" or case.info.parameter("projection_dim") is None or not case.model.dimension:
+        return
+    width, have = case.labels.shape[-1], case.loss.parameters.get("projection_dim") or case.model.dimension
+    if width == have:
+        return
+    yield case.finding(
+        "teacher-dimension",
+        "error",
+        f"The label holds vectors of {width} numbers, but {case.loss.name} compares them with vectors of {have}, so the run will stop at its first step.",
+        evidence={"label": width, "compared_with": have, "dimension": case.model.dimension},
+        fixed=f"set projection_dim to {width}",
+        loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "projection_dim": width}),
+    )
+
+
+@finds(
+    "loss-needs-a-transformer", "error", when="the loss splits batches, cuts layers or decodes, and the model is a table of word vectors",
+    why="A static model has no layers, and its inputs cannot be split into smaller batches.",
+    fix="takes the loss that does the same without that, where there is one",
+)  # fmt: skip
+def loss_suits_the_model(case: Case) -> Iterator[Finding]:
+    """A static model gets no loss that needs a transformer."""
+    if not case.static:
+        return
+    loss, inner = case.recipe.loss, case.loss
+    splits = case.info.cached and case.values.get("use_mini_batched_version") is not False
+    new: Loss | None = None
+    if loss.name in LAYERED:
+        needs, kept = loss.name, loss.parameters["loss"]
+        new = kept if "matryoshka_dims" not in loss.parameters else Loss(
+            "MatryoshkaLoss", loss=kept, **{name: value for name, value in loss.parameters.items() if name.startswith("matryoshka_")}
+        )  # fmt: skip
+    elif splits and case.info.parameter("use_mini_batched_version"):
+        needs, new = inner.name, Loss(inner.name, **{**inner.parameters, "use_mini_batched_version": False})
+    elif splits and not case.info.custom:
+        plain = inner.name.removeprefix("Cached")
+        known = catalog.get(plain)
+        needs, new = (
+            inner.name,
+            Loss(plain, **{name: value for name, value in inner.parameters.items() if known.parameter(name)}),
+        )
+    elif inner.name == "DenoisingAutoEncoderLoss":
+        needs = inner.name
+    else:
+        return
+    if new is not None and needs == inner.name:
+        new = with_innermost(loss, new)
+    yield case.finding(
+        "loss-needs-a-transformer",
+        "error",
+        f"{needs} does not work with {case.recipe.model}, which is a table of word vectors, so the run will not start.",
+        evidence={"loss": needs, "layers": 0, "measured_on": f"the modules of {case.recipe.model}"},
+        fixed=f"take {new.name if needs in LAYERED else new.innermost.name}" + (" without mini-batches" if new.innermost.name == needs else "") if new else "",
+        **({"loss": new} if new else {}),
+    )  # fmt: skip
+
+
+@finds(
+    "lora-needs-a-transformer", "error", when="LoRA is on and the model is a table of word vectors",
+    why="LoRA changes the layers of a transformer, and a static model has none.", fix="turns LoRA off",
+)  # fmt: skip
+def lora_suits_the_model(case: Case) -> Iterator[Finding]:
+    """A static model is trained without LoRA."""
+    if case.static and case.recipe.lora:
+        message = (
+            f"LoRA is on, but {case.recipe.model} is a table of word vectors without layers, so the run will not start."
+        )
+        measured = {"layers": 0, "measured_on": f"the modules of {case.recipe.model}"}
+        yield case.finding("lora-needs-a-transformer", "error", message, evidence=measured, fixed="turn LoRA off", lora=None)  # fmt: skip
+
+
+@finds(
+    "other-model-missing", "error", when="the loss names a guide or decoder that is no model",
+    why="The loss loads it when the run begins.",
+)  # fmt: skip
+def other_models_are_there(case: Case) -> Iterator[Finding]:
+    """A guide or decoder that the loss loads has the shape of a model."""
+    for parameter in case.info.parameters:
+        name = case.loss.parameters.get(parameter.name)
+        if parameter.kind != "model" or not name:
+            continue
+        try:
+            models.check_name(name)
+        except ModelError as error:
+            message = f"{case.loss.name} cannot have {cut_text(name, 80)!r} as its {parameter.name}: {str(error).rstrip('.')}."
+            yield case.finding("other-model-missing", "error", message, evidence={parameter.name: cut_text(name, 80), "measured_on": "the recipe"})  # fmt: skip
+
+
+@finds(
+    "batches-too-small-for-the-loss", "warning", when="MegaBatchMarginLoss gets fewer than 100 rows at a time",
+    why="It takes only the hardest negative of a batch, and in a small batch the hardest one is easy.",
+    fix="sets `batch_size` to 500, or to all rows where they are fewer",
+)  # fmt: skip
+def batches_suit_the_loss(case: Case) -> Iterator[Finding]:
+    """MegaBatchMarginLoss has batches with hard negatives in them."""
+    size, good = min(case.recipe.batch_size, case.rows), min(500, case.rows)
+    if case.loss.name != "MegaBatchMarginLoss" or size >= MEGA_BATCH:
+        return
+    yield case.finding(
+        "batches-too-small-for-the-loss",
+        "warning",
+        f"{case.loss.name} looks for the hardest of {size} rows, where its documentation asks for about 500.",
+        evidence={"batch_size": size, "rows": case.rows},
+        fixed=f"set batch_size to {good}" if good >= MEGA_BATCH else "",
+        **({"batch_size": good} if good >= MEGA_BATCH else {}),
     )

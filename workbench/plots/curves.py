@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from workbench.checks.finding import SYMBOLS
 from workbench.plots import theme as house
 
 
@@ -20,7 +21,7 @@ class Course:
         steps, loss, reference, grad_norm, learning_rate, tokens_per_s: as recorded; None where undefined.
         score_steps, scores: steps at which scores were taken, and the primary score there.
         score: name of the primary score.
-        undefined: steps at which the loss was not finite.
+        marks: step -> findings there, a symbol and a code each.
     """
 
     steps: tuple[int, ...]
@@ -32,7 +33,7 @@ class Course:
     score_steps: tuple[int, ...]
     scores: tuple[float | None, ...]
     score: str
-    undefined: tuple[int, ...] = ()
+    marks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def course(events: Sequence[Mapping[str, Any]], score: str | None = None) -> Course:
@@ -55,8 +56,34 @@ def course(events: Sequence[Mapping[str, Any]], score: str | None = None) -> Cou
         score_steps=tuple(event["step"] for event in scored),
         scores=tuple(event["scores"][score] for event in scored),
         score=score,
-        undefined=tuple(event["step"] for event in events if event["kind"] == "nonfinite"),
+        marks=_marks(event for event in events if event["kind"] == "finding"),
     )
+
+
+def _marks(findings: Iterable[Mapping[str, Any]]) -> dict[int, tuple[str, ...]]:
+    marks: dict[int, tuple[str, ...]] = {}
+    for finding in findings:
+        step = finding["step"]
+        marks[step] = (*marks.get(step, ()), f"{SYMBOLS.get(finding['severity'], '')} {finding['code']}")
+    return marks
+
+
+def _draw_marks(shown: go.Figure, record: Course, *, colour: str = house.REFERENCE, **place: int) -> None:
+    """A line at each step at which something was found; its words stand where the curve leaves room."""
+    end = max([*record.steps, *record.marks, 1])
+    for number, (step, found) in enumerate(record.marks.items()):
+        shown.add_vline(
+            x=step,
+            line={"color": colour, "dash": "dot", "width": 1.5},
+            annotation={
+                "text": "<br>".join(house.text(words, 40) for words in found),
+                "xanchor": "left" if step < end / 2 else "right",
+                "yanchor": "top",
+                "y": max(0.3, 0.88 - 0.14 * number),
+                "align": "left",
+            },
+            **place,
+        )
 
 
 def loss_figure(record: Course, *, title: str = "Loss", theme: str = "light") -> go.Figure:
@@ -84,8 +111,7 @@ def loss_figure(record: Course, *, title: str = "Loss", theme: str = "light") ->
             marker={"size": 4},
         )
     )
-    for step in record.undefined:
-        shown.add_vline(x=step, line={"color": house.REFERENCE}, annotation_text="not finite")
+    _draw_marks(shown, record)
     shown.update_xaxes(title="optimizer step")
     shown.update_yaxes(title="loss", rangemode="tozero")
     return shown
@@ -162,6 +188,7 @@ def curves_figure(courses: Mapping[str, Course], *, theme: str = "light") -> go.
             row=1,
             col=1,
         )
+        _draw_marks(shown, record, colour=colour, row=1, col=1)
         before = [record.scores[0]] * 2 if record.scores else []
         ends = [0, max([*record.steps[-1:], *record.score_steps[-1:], 1])] if before else []
         shown.add_trace(_dashed(ends, before, "score before training", colour, number), row=1, col=3)

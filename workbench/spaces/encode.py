@@ -128,30 +128,31 @@ def embed(
 
 def _identity(model: object) -> tuple[str, str]:
     """(name, fingerprint) of a model that may or may not be loaded."""
-    source = _source(model)
+    source = model_folder(model)
     if source is not None:
-        return _short(source), models.fingerprint(source)
+        return short_name(source), models.fingerprint(source)
     if not hasattr(model, "encode"):
         raise ModelError(
             f"expected a model name, a folder, a run or a SentenceTransformer, got {type(model).__name__}; pass one of these"
         )
-    return _loaded_name(model), _loaded_fingerprint(model)
+    return loaded_name(model), _loaded_fingerprint(model)
 
 
-def _source(model: object) -> Path | None:
+def model_folder(model: object) -> Path | None:
     """Where a model that is not loaded yet comes from: a name or folder, or the model folder of a run."""
     folder = model if isinstance(model, str | Path) else getattr(model, "model_folder", None)
     return None if folder is None else Path(folder)
 
 
-def _short(source: Path) -> str:
+def short_name(source: Path) -> str:
     """A name for people: the Hub id, the run, or the folder without the way to it."""
     if not source.is_dir():
         return str(source)
     return source.parent.name if source.name == "model" else source.resolve().name
 
 
-def _loaded_name(model: Any) -> str:
+def loaded_name(model: Any) -> str:
+    """A name for people of a model that is loaded: what it was fine-tuned from, where it says so."""
     base = getattr(getattr(model, "model_card_data", None), "base_model", None)
     return str(base or "a loaded model")
 
@@ -174,7 +175,7 @@ def _encode(
     texts: list[str], model: Any, *, prompt: str, batch_size: int, device: str | None, progress: Progress | None
 ) -> np.ndarray:
     """float32 (n, d). In pieces, so that progress moves; each piece holds texts of like length."""
-    source = _source(model)
+    source = model_folder(model)
     if source is not None:
         model = models.load(source, device=device)
     if not texts:

@@ -9,6 +9,7 @@ import atexit
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,11 +53,12 @@ class Engine:
         """Call a function of a module in the process; arguments and result are copied (pickled)."""
         with self._lock:
             pool = self._pool = self._pool or _start()
-            try:
-                job = pool.submit(function, *arguments, **options)
-            except BrokenProcessPool:  # it was killed while nothing was asked of it
-                pool = self._pool = _start()
-                job = pool.submit(function, *arguments, **options)
+            with _without_script():
+                try:
+                    job = pool.submit(function, *arguments, **options)
+                except BrokenProcessPool:  # it was killed while nothing was asked of it
+                    pool = self._pool = _start()
+                    job = pool.submit(function, *arguments, **options)
             self._working += 1
             if self._timer is not None:
                 self._timer.cancel()
@@ -116,6 +119,17 @@ def _start() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
 
 
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """A process that is spawned would first run the script of its parent once more, which nothing here needs."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """The engine that all panels of this kernel share."""
@@ -137,7 +151,7 @@ class Vectors:
 
     def missing(self, texts: Sequence[str], model: str) -> list[str]:
         """Texts that would have to be encoded, each once."""
-        stamp = _stamp(model)
+        stamp = stamp_of(model)
         return [text for text in dict.fromkeys(texts) if (model, stamp, text) not in self._kept]
 
     def of(self, call: Callable[..., Any], texts: Sequence[str], model: str) -> np.ndarray:
@@ -151,7 +165,7 @@ class Vectors:
         Returns:
             float32, shape (n, d), as the model gives them.
         """
-        stamp, wanted = _stamp(model), self.missing(texts, model)
+        stamp, wanted = stamp_of(model), self.missing(texts, model)
         if wanted:
             made = call(vectors, wanted, model)
             self._kept.update({(model, stamp, text): row for text, row in zip(wanted, made, strict=True)})
@@ -164,7 +178,7 @@ class Vectors:
         return rows
 
 
-def _stamp(model: str) -> int:
+def stamp_of(model: str) -> int:
     """Changes when the weights in a model folder do; 0 for what is no folder."""
     folder = hub.folder_of(model)
     weights = [] if folder is None else [*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]
@@ -187,9 +201,9 @@ def vectors(texts: Sequence[str], model: str | Path) -> np.ndarray:
     from workbench.catalog import models
 
     folder = models.files(model)
-    loaded = _loaded(str(folder), _stamp(str(folder)))
+    kept = loaded(str(folder), stamp_of(str(folder)))
     with _threads_for(len(texts)):
-        encoded: np.ndarray = loaded.encode(list(texts), show_progress_bar=False)
+        encoded: np.ndarray = kept.encode(list(texts), show_progress_bar=False)
     return encoded
 
 
@@ -207,7 +221,8 @@ def _threads_for(texts: int) -> Iterator[None]:
 
 
 @lru_cache(maxsize=2)
-def _loaded(folder: str, stamp: int) -> Any:
+def loaded(folder: str, stamp: int) -> Any:
+    """The model in a folder, kept for the next call; `stamp` is `stamp_of(folder)`, so that a changed one is read anew."""
     from workbench.catalog import models
 
     return models.load(folder)

@@ -1,18 +1,26 @@
-"""A space drawn on a plane: UMAP, given exact neighbours and a PCA start."""
+"""A space drawn on a plane by UMAP, with exact neighbours and a PCA start, and the record of how far it can be believed."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import time
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.spaces.encode import Space
-from workbench.spaces.neighbours import nearest
+from workbench.spaces.encode import Progress, Space
+from workbench.spaces.faithful import SHOWN, Faithfulness, faithfulness
+from workbench.spaces.layout import MIN_DIST, aligned, exact_neighbours, fuzzy_graph, lay_out, rounds_for
 
-TRUST_UP_TO = 20_000  # it takes the distance of each text to each other
+Engine = Literal["workbench", "umap-learn"]
+FEWEST = 4
+ALIKE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +31,14 @@ class Projection:
         space: the space that was drawn.
         xy: float32, shape (n, 2); NaN for texts whose vector is zero or not finite.
         engine: "umap" or "pca".
-        version: version of the engine's package.
-        seed: seed of the layout.
+        version: what drew it and its version.
+        seed: seed of the layout and of the samples it is judged by.
         neighbours: size of the neighbourhood; 0 for PCA.
-        trustworthiness: share in [0, 1] of map neighbours that are true neighbours, None where undefined.
+        trustworthiness: that of `faithfulness`; None where undefined.
         why: why the engine is PCA or trustworthiness is undefined; empty otherwise.
+        faithfulness: what the map has kept of the space; None where that was not measured.
+        parameters: settings of the engine by name.
+        seconds: what it took, judging included.
     """
 
     space: Space
@@ -38,6 +49,9 @@ class Projection:
     neighbours: int
     trustworthiness: float | None
     why: str = ""
+    faithfulness: Faithfulness | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def left_out(self) -> int:
@@ -57,8 +71,44 @@ class Projection:
             if self.trustworthiness is not None
             else f"trustworthiness undefined: {self.why}"
         )
+        kept = self.faithfulness
+        if kept is not None and kept.ranked < kept.placed and self.trustworthiness is not None:
+            trust += f" of {kept.ranked:,} texts"
+        if kept is not None and kept.overlap is not None:
+            trust += f", overlap of {kept.shown} neighbours {kept.overlap:.2f}"
         out = f", {self.left_out} left out (zero or not finite vectors)" if self.left_out else ""
         return f"{len(self.space):,} texts, {self.space.model}; {how}; {trust}{out}"
+
+    @property
+    def kept(self) -> np.ndarray:
+        """float32, shape (n,): share in [0, 1] of a text's nearest texts that are near on the map; NaN where unknown."""
+        shares = np.full(len(self.space), np.nan, dtype=np.float32)
+        if self.faithfulness is not None:
+            shares[np.isfinite(self.xy[:, 0])] = self.faithfulness.kept
+        return shares
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How to make this map again and what was measured on it, in plain values for JSON."""
+        measured = None
+        if self.faithfulness is not None:
+            measured = {name: value for name, value in asdict(self.faithfulness).items() if name != "kept"}
+        return {
+            "model": self.space.model,
+            "model_fingerprint": self.space.model_fingerprint,
+            "prompt": self.space.prompt,
+            "texts": len(self.space),
+            "texts_fingerprint": hashlib.sha256(json.dumps(self.space.texts).encode()).hexdigest()[:16],
+            "placed": int(np.isfinite(self.xy[:, 0]).sum()),
+            "left_out": self.left_out,
+            "engine": self.engine,
+            "version": self.version,
+            "seed": self.seed,
+            "parameters": dict(self.parameters),
+            "seconds": round(self.seconds, 2),
+            "faithfulness": measured,
+            "why": self.why,
+        }
 
 
 def check_seed(seed: Any) -> int:
@@ -73,42 +123,115 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
-def project(space: Space, *, seed: int = 0, neighbours: int = 15, start: np.ndarray | None = None) -> Projection:
+def project(
+    space: Space,
+    *,
+    seed: int = 0,
+    neighbours: int = 15,
+    start: np.ndarray | None = None,
+    engine: Engine = "workbench",
+    progress: Progress = lambda done, total: None,
+) -> Projection:
     """Place the texts of a space on a plane so that neighbours stay neighbours.
 
-    UMAP (McInnes, Healy & Melville 2018) with cosine distance, exact neighbours and a PCA start. With fewer than
-    4 distinct usable vectors there is nothing to lay out and PCA is shown.
+    UMAP (McInnes, Healy & Melville 2018) with cosine distance and exact neighbours. The map is turned, mirrored, moved
+    and scaled to lie on its start as well as it can (Procrustes), so that maps with one start have one frame. With
+    fewer than 4 distinct usable vectors there is nothing to lay out and PCA is shown.
 
     Args:
         space: n texts with their vectors.
         seed: seed of the layout; the same seed gives the same map on one machine.
         neighbours: size of the neighbourhood that is kept together; fewer where there are fewer texts.
         start: float, shape (n, 2), positions to start from; None starts from PCA.
+        engine: what lays out: this package, or umap-learn, which takes longer and is the reference.
+        progress: called with (hundredths done, 100).
 
     Raises:
-        DataError: fewer than 1 neighbour is asked for, or the seed is none.
+        DataError: fewer than 1 neighbour is asked for, the seed is none, there is no such engine, or not one start for
+            each text.
     """
-    seed = check_seed(seed)
+    seed, began = check_seed(seed), time.perf_counter()
     if neighbours < 1:
         raise DataError(f"expected at least 1 neighbour, got {neighbours}; 15 is usual")
+    if engine not in get_args(Engine):
+        raise DataError(f"expected engine= workbench or umap-learn, got {engine!r:.60}; workbench is usual")
+    if start is not None and np.shape(start) != (len(space), 2):
+        raise DataError(f"expected start= of shape ({len(space)}, 2), got {np.shape(start)}; give the .xy of a map")
     usable = space.usable
     unit = space.unit[usable]
     xy = np.full((len(space), 2), np.nan, dtype=np.float32)
-    distinct = len(np.unique(unit.round(6), axis=0))
-    flat = pca(unit)
-    if distinct < 4:
+    distinct, flat = _distinct(unit), pca(unit)
+    if distinct < FEWEST:
         xy[usable] = flat
-        import sklearn
-
-        return Projection(
-            space, xy, "pca", sklearn.__version__, seed, 0, None, f"{distinct} distinct usable vectors, UMAP needs 4"
-        )
+        why = f"{distinct} distinct usable vectors, UMAP needs {FEWEST}"
+        return Projection(space, xy, "pca", np.__version__, seed, 0, None, why, seconds=time.perf_counter() - began)
     k = min(neighbours, len(unit) - 1)
     first = flat if start is None else np.asarray(start, dtype=np.float32)[usable]
     first = np.where(np.isfinite(first), first, flat)  # a text may have had no place before
-    xy[usable], version = _umap(unit, k, seed, first)
-    trust, why = _trust(unit, xy[usable], k)
-    return Projection(space, xy, "umap", version, seed, k, trust, why)
+    wanted = min(max(k, SHOWN), len(unit) - 1)
+    rows, distances = exact_neighbours(unit, wanted, progress=_share(progress, 0, 60))
+    settings = {"neighbours": k, "metric": "cosine", "min_dist": MIN_DIST, "start": "pca" if start is None else "given"}
+    if engine == "workbench":
+        graph = fuzzy_graph(rows[:, :k], distances[:, :k])
+        settings["rounds"] = rounds = rounds_for(len(unit))
+        placed = lay_out(graph, first, seed=seed, rounds=rounds, progress=_share(progress, 60, 95))
+    else:
+        placed = _umap_learn(unit, rows[:, :k], distances[:, :k], seed, first)
+    xy[usable] = aligned(placed, first)
+    kept = faithfulness(unit, xy[usable], k=k, seed=seed, nearest_rows=rows)
+    progress(100, 100)
+    by = f"{engine} {version('embedding-workbench' if engine == 'workbench' else engine)}"
+    why = "fewer than 3 neighbourhoods of texts" if kept.trustworthiness is None else ""
+    took = time.perf_counter() - began
+    return Projection(space, xy, "umap", by, seed, k, kept.trustworthiness, why, kept, settings, took)
+
+
+def _share(progress: Progress, low: int, high: int) -> Progress:
+    """The progress of a stage as a part of the whole, in hundredths."""
+    return lambda done, total: progress(low + (high - low) * done // total, 100)
+
+
+def displaced(before: Projection, after: Projection) -> np.ndarray:
+    """How far each text lies from where it lay before, in units of the maps: float32 (n,); NaN without both places.
+
+    It says something for maps in one frame, of which `after` started from `before`, and where it is more than
+    `layout_noise`.
+
+    Raises:
+        DataError: the maps hold different texts.
+    """
+    if before.space.texts != after.space.texts:
+        raise DataError("expected two maps of the same texts, got different texts; embed one list with both models")
+    return np.asarray(np.linalg.norm(after.xy - before.xy, axis=1), dtype=np.float32)
+
+
+def layout_noise(projection: Projection, *, seed: int | None = None) -> float | None:
+    """By how much the texts of a map move if nothing but the seed changes: the median, in units of the map.
+
+    The space is laid out once more, starting from the map and with its settings. What moved by no more under another
+    model has not moved for a reason. None for PCA, which has no seed.
+
+    Args:
+        projection: a map.
+        seed: another seed; None takes the next one.
+    """
+    if projection.engine != "umap":
+        return None
+    rows = np.flatnonzero(np.isfinite(projection.xy[:, 0]))
+    first = replace(projection, space=part_of(projection.space, rows), xy=projection.xy[rows])
+    again = project(
+        first.space,
+        seed=(first.seed + 1) % 2**32 if seed is None else seed,
+        neighbours=first.neighbours,
+        start=first.xy,
+        engine="umap-learn" if "umap-learn" in first.version else "workbench",
+    )
+    return float(np.median(displaced(first, again)))
+
+
+def part_of(space: Space, rows: np.ndarray) -> Space:
+    """The space of some of the texts, by row number and without labels."""
+    return replace(space, texts=tuple(space.texts[row] for row in rows), vectors=space.vectors[rows], labels=None)
 
 
 def pca(vectors: np.ndarray) -> np.ndarray:
@@ -117,7 +240,12 @@ def pca(vectors: np.ndarray) -> np.ndarray:
     if len(vectors) < 2:
         return out
     centred = vectors - vectors.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :2]  # (d, 2)
+    gram = (centred.T @ centred).astype(np.float64)
+    # Subspace iteration: all axes of 384 dimensions take LAPACK 2 s where other programs keep the cores busy
+    basis = np.random.default_rng(0).normal(size=(len(gram), min(len(gram), 16)))
+    for _ in range(40):
+        basis = np.linalg.qr(gram @ basis)[0]
+    axes = (basis @ np.linalg.eigh(basis.T @ gram @ basis)[1])[:, ::-1][:, :2].astype(np.float32)  # (d, 2)
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
     placed = centred @ (axes * np.where(signs == 0, 1, signs))
     spread = float(np.abs(placed).max())
@@ -126,34 +254,30 @@ def pca(vectors: np.ndarray) -> np.ndarray:
     return out
 
 
-def _umap(unit: np.ndarray, k: int, seed: int, start: np.ndarray) -> tuple[np.ndarray, str]:
-    """float32 (n, 2) and umap-learn's version."""
+def _distinct(unit: np.ndarray) -> int:
+    """How many rows differ, at most FEWEST."""
+    count, left = 0, unit
+    while len(left) and count < FEWEST:
+        count, left = count + 1, left[np.abs(left - left[0]).max(axis=1) > ALIKE]
+    return count
+
+
+def _umap_learn(unit: np.ndarray, rows: np.ndarray, distances: np.ndarray, seed: int, start: np.ndarray) -> np.ndarray:
+    """float32, shape (n, 2): positions by umap-learn, given neighbours without the row itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import umap
 
-        rows, scores = nearest(unit, unit, k, exclude_self=True)
         # umap counts a point as its own first neighbour
         indices = np.hstack([np.arange(len(unit))[:, None], rows]).astype(np.int32)
-        distances = np.hstack([np.zeros((len(unit), 1)), 1 - scores]).clip(0).astype(np.float32)
         layout = umap.UMAP(
-            n_neighbors=k + 1,
+            n_neighbors=rows.shape[1] + 1,
             metric="cosine",
+            min_dist=MIN_DIST,
             random_state=seed,
             init=(start + np.random.default_rng(seed).normal(scale=1e-3, size=start.shape)).astype(np.float32),
-            precomputed_knn=(indices, distances, None),
+            precomputed_knn=(indices, np.pad(distances, ((0, 0), (1, 0))), None),
             force_approximation_algorithm=True,
             n_jobs=1,
         ).fit_transform(unit)
-        return np.asarray(layout, dtype=np.float32), umap.__version__
-
-
-def _trust(unit: np.ndarray, xy: np.ndarray, k: int) -> tuple[float | None, str]:
-    """(trustworthiness, "") or (None, why there is none)."""
-    from sklearn.manifold import trustworthiness
-
-    if len(unit) <= 3 * k:
-        return None, "fewer than 3 neighbourhoods of texts"
-    if len(unit) > TRUST_UP_TO:
-        return None, f"not measured above {TRUST_UP_TO:,} texts"
-    return float(trustworthiness(unit, xy, n_neighbors=k, metric="cosine")), ""
+        return np.asarray(layout, dtype=np.float32)

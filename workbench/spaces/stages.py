@@ -15,7 +15,7 @@ import numpy as np
 
 from workbench.errors import ModelError
 from workbench.spaces.encode import Space, embed
-from workbench.spaces.project import Projection, pca, project
+from workbench.spaces.project import Engine, Projection, part_of, pca, project
 
 PIECE = 2000
 MAP_UP_TO = 100_000
@@ -105,7 +105,9 @@ def first_picture(space: Space, *, seed: int = 0) -> Projection:
     return Projection(space, xy, "pca", np.__version__, seed, 0, None, FIRST)
 
 
-def laid_out(call: Call, space: Space, *, seed: int = 0, start: np.ndarray | None = None) -> Projection:
+def laid_out(
+    call: Call, space: Space, *, seed: int = 0, start: np.ndarray | None = None, engine: Engine = "workbench"
+) -> Projection:
     """As `project`, of a seeded sample above 100,000 texts; the others have no place.
 
     Args:
@@ -113,13 +115,13 @@ def laid_out(call: Call, space: Space, *, seed: int = 0, start: np.ndarray | Non
         space: n texts with their vectors.
         seed: seed of the layout and of the sample.
         start: float, shape (n, 2), positions to start from; None starts from PCA.
+        engine: what lays out, as in `project`.
     """
     if len(space) <= MAP_UP_TO:
-        made: Projection = call(project, space, seed=seed, start=start)
+        made: Projection = call(project, space, seed=seed, start=start, engine=engine)
         return replace(made, space=space)
     rows = _drawn(space, seed)
-    part = replace(space, texts=tuple(space.texts[row] for row in rows), vectors=space.vectors[rows], labels=None)
-    made = call(project, part, seed=seed, start=None if start is None else start[rows])
+    made = call(project, part_of(space, rows), seed=seed, start=None if start is None else start[rows], engine=engine)
     xy = np.full((len(space), 2), np.nan, dtype=np.float32)
     xy[rows] = made.xy
     return replace(made, space=space, xy=xy)

@@ -23,18 +23,16 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from workbench.cards.script import arguments
 from workbench.catalog import losses as catalog
-from workbench.errors import RunError
+from workbench.checks.finding import Finding
 from workbench.files import replace_text
 from workbench.recipe import Recipe
 from workbench.steps import steps_of
 from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
-from workbench.training.records import STATUS_EVERY_S, EventWriter, Status, write_status
+from workbench.training.health import Health
+from workbench.training.lean import Lean
+from workbench.training.records import STATUS_EVERY_S, Status, write_status
 
 LOSS_WEIGHTS = "loss_weights.pt"
-
-
-class NotFinite(RunError):
-    """The loss or the gradient is NaN or infinite; the weights are still those of the last good step."""
 
 
 @dataclass
@@ -46,6 +44,7 @@ class Window:
     tokens: int = 0
     padded: int = 0
     seconds: float = 0.0
+    clipped: int = 0
 
 
 @dataclass
@@ -56,25 +55,26 @@ class Totals:
     padded: int = 0
     seconds: float = 0.0
     skipped: int = 0
+    still: int = 0  # steps up to now without a gradient
 
 
 class Recorder(TrainerCallback):
-    """Writes events and status, obeys the stop file, marks checkpoints as complete."""
+    """Writes events and status, obeys the stop file and the health of the run, marks checkpoints as complete."""
 
     def __init__(
         self,
         folder: RunFolder,
         recipe: Recipe,
-        events: EventWriter,
+        health: Health,
         status: Status,
         score: Callable[[], Mapping[str, Any]] | None,
     ) -> None:
-        self.folder, self.recipe, self.events, self.status, self.score = folder, recipe, events, status, score
+        self.folder, self.recipe, self.health, self.status, self.score = folder, recipe, health, status, score
         self.window, self.totals = Window(), Totals()
         self.grad_norm: float | None = None
         self.rate: float | None = None
         self.every = {"logging": 1, "eval": 1}
-        self.stopped = False
+        self.reason = ""  # why it ends before its last step
         self._began = self._written = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -87,6 +87,7 @@ class Recorder(TrainerCallback):
         if state.global_step and checkpoint.is_file():
             kept = json.loads(checkpoint.read_text(encoding="utf-8"))
             self.window, self.totals = Window(**kept["window"]), Totals(**kept["totals"])
+        self.health.begin(kwargs["model"], state.global_step)
         self._say(state, phase="training", force=True)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -105,20 +106,31 @@ class Recorder(TrainerCallback):
         self.window.tokens += tokens
         self.window.padded += padded
 
+    def gradient(self, step: int, norm: float) -> None:
+        """Norm of the gradient of a step before clipping, finite."""
+        self.grad_norm = norm
+        self.window.clipped += 0 < self.recipe.max_grad_norm < norm
+        self.totals.still = 0 if norm else self.totals.still + 1
+        self.health.tell(self.health.watch.still(step, self.totals.still, self.window.losses[-1]), step)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """After each optimizer step: record, score, look whether someone wants to stop."""
         self.window.seconds += time.perf_counter() - self._began
         step, last = state.global_step, state.global_step >= state.max_steps
+        found: list[Finding] = []
         if step == 1 or step % self.every["logging"] == 0 or last:
-            self._record(state)
+            found = self._record(state)
         if self.score and not last and step % self.every["eval"] == 0:
             self._say(state, phase="scoring", force=True)
-            self.events.write("scores", step=step, epoch=state.epoch, scores=self.score())
-        if self.folder.stop.exists():
-            self.stopped = not last
+            self.health.write("scores", step=step, epoch=state.epoch, **self.score())
+        trained_s = self.totals.seconds + self.window.seconds
+        doubtful = any(finding.severity != "note" for finding in found)
+        self.health.after_step(kwargs["model"], step, doubtful=doubtful, last=last, trained_s=trained_s)
+        if self.health.reason or self.folder.stop.exists():
+            self.reason = "" if last else self.health.reason or "stopped as asked"
             control.should_training_stop = True
             control.should_save = True
-        self._say(state, phase="training", force=last or self.stopped)
+        self._say(state, phase="training", force=last or bool(self.reason))
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint counts once this mark is in it; only then the one before is removed."""
@@ -126,23 +138,24 @@ class Recorder(TrainerCallback):
         replace_text(
             checkpoint / CHECKPOINT_STATE, json.dumps({"window": vars(self.window), "totals": vars(self.totals)})
         )
-        self.events.write("checkpoint", step=state.global_step)
+        self.health.write("checkpoint", step=state.global_step)
         for older in self.folder.checkpoints.glob("checkpoint-*"):
             if step_of(older) != state.global_step:
                 shutil.rmtree(older, ignore_errors=True)
 
-    def _record(self, state: Any) -> None:
+    def _record(self, state: Any) -> list[Finding]:
         window, totals = self.window, self.totals
         totals.tokens += window.tokens
         totals.padded += window.padded
         totals.seconds += window.seconds
-        self.events.write(
+        found = self.health.write(
             "step",
             step=state.global_step,
             epoch=round(state.epoch or 0.0, 4),
             loss=_mean(window.losses),
             reference=_mean(window.references),
             grad_norm=self.grad_norm,
+            clipped=window.clipped,
             learning_rate=self.rate,
             tokens=totals.tokens,
             padded_tokens=totals.padded,
@@ -151,6 +164,7 @@ class Recorder(TrainerCallback):
             memory_mb=round(memory_bytes() / 2**20),
         )
         self.window = Window()
+        return found
 
     def _say(self, state: Any, *, phase: str, force: bool = False) -> None:
         now = time.time()
@@ -166,6 +180,7 @@ class Recorder(TrainerCallback):
             total_steps=state.max_steps,
             epoch=round(state.epoch or 0.0, 4),
             left_s=left,
+            health_s=round(self.health.seconds, 3),
             updated=now,
         )
         write_status(self.folder.status, self.status)
@@ -176,6 +191,9 @@ class RunTrainer(SentenceTransformerTrainer):
 
     def __init__(self, *, recorder: Recorder, recipe: Recipe, normalized: bool, **parts: Any) -> None:
         self.recorder, self.recipe, self._normalized = recorder, recipe, normalized
+        self._lean = Lean(parts["model"]) if recipe.split_by_length else None
+        if self._lean:
+            parts["model"].forward = self._lean
         self._own_loss: torch.nn.Module = parts["loss"]
         super().__init__(callbacks=[recorder], **parts)
         for callback in (PrinterCallback, ProgressCallback):
@@ -187,14 +205,12 @@ class RunTrainer(SentenceTransformerTrainer):
         """The library's loss; its value is looked at before it does harm."""
         features, _ = self.collect_features(inputs)
         rows, tokens, padded = counts(features)
+        computed = self._lean.places if self._lean else 0
         loss: Any = super().compute_loss(model, inputs, return_outputs=False, num_items_in_batch=num_items_in_batch)
+        padded = (self._lean.places - computed if self._lean else 0) or padded
         value = float(loss.detach())
         if not math.isfinite(value):
-            step = self.state.global_step + 1
-            self.recorder.events.write("nonfinite", step=step, what="loss", value=str(value), count=1)
-            raise NotFinite(
-                f"expected a finite loss, got {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or look at the texts of that batch"
-            )
+            self.recorder.health.not_finite(self.state.global_step + 1, "loss", value)
         line = catalog.reference(
             self.recipe.loss.name, self.recipe.loss.parameters, rows, len(features), normalized=self._normalized
         )
@@ -203,17 +219,14 @@ class RunTrainer(SentenceTransformerTrainer):
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        value = float(norm)
+        value, step = float(norm), self.state.global_step + 1
         if math.isfinite(value):
-            self.recorder.grad_norm = value
+            self.recorder.gradient(step, value)
         elif self.args.fp16:
             self.recorder.totals.skipped += 1  # the gradient scaler skips such a step and tries a smaller scale
         else:
-            step = self.state.global_step + 1
-            self.recorder.events.write("nonfinite", step=step, what="gradient", value=str(value), count=1)
-            raise NotFinite(
-                f"expected a finite gradient, got norm {value} at step {step}: the run was stopped with the weights of step {step - 1}; lower the learning rate or the scale of the loss"
-            )
+            self.recorder.health.not_finite(step, "gradient", value)
+            self.recorder.grad_norm = value
         return norm
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

@@ -35,6 +35,7 @@ class Status:
         reason: why it stopped or failed, in one sentence.
         device: where it computes, such as cpu or cuda:0 (name).
         attempt: 1, and one more for each resume.
+        health_s: seconds that the looks at probe texts have taken.
     """
 
     said: State = "starting"
@@ -50,6 +51,7 @@ class Status:
     reason: str = ""
     device: str = ""
     attempt: int = 1
+    health_s: float = 0.0
 
     def changed(self, **changes: Any) -> Status:
         """A copy with some values changed."""

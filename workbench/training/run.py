@@ -18,6 +18,8 @@ from typing import Any
 from workbench import files
 from workbench.cards.script import without_paths
 from workbench.catalog import losses
+from workbench.checks.during import recorded
+from workbench.checks.finding import Findings
 from workbench.errors import RecipeError, RunError
 from workbench.recipe import Recipe
 from workbench.spaces.engine import QUIET_THREADS
@@ -107,6 +109,11 @@ class Run:
         """What was recorded so far, oldest first; `kind` picks one kind, such as "step" or "scores"."""
         events, _ = records.read_events(self.files.events)
         return [event for event in events if kind in (None, event["kind"])]
+
+    @property
+    def findings(self) -> Findings:
+        """What was found while it trained, the worst first; each has `.fix()`, a changed recipe for another run."""
+        return recorded(self.events(), self.recipe)
 
     def log(self, lines: int = 40) -> str:
         """The end of what the worker printed."""
@@ -242,10 +249,13 @@ class Run:
     def __repr__(self) -> str:
         status = self.status
         steps = f", step {status.step} of {status.total_steps}" if status.total_steps else ""
-        return f"Run({self.folder.name}: {self.state}{steps}{', ' + status.reason if status.reason else ''})"
+        found = recorded(self.events("finding"))
+        parts = (f"{self.state}{steps}", found.counts if found else "", status.reason)
+        return f"Run({self.folder.name}: {', '.join(filter(None, parts))})"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
+        findings = self.findings
+        return f"<pre>{escape(repr(self))}</pre>{findings._repr_html_() if findings else ''}"
 
 
 def attach(folder: str | Path) -> Run:

@@ -22,12 +22,23 @@ import psutil
 
 from workbench import files
 from workbench.catalog import models, weights
+from workbench.checks.during import recorded
 from workbench.data.prepare import prepare
 from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.spaces.evaluate import Evaluation, compare, evaluate
 from workbench.training.folder import RunFolder, step_of
-from workbench.training.records import EventWriter, Status, clean, read_run_recipe, read_status, rewind, write_status
+from workbench.training.health import Health, Unhealthy
+from workbench.training.records import (
+    EventWriter,
+    Status,
+    clean,
+    read_events,
+    read_run_recipe,
+    read_status,
+    rewind,
+    write_status,
+)
 
 # how Python, safetensors and torch's own writer say that nothing more fits
 FULL_DISK = ("No space left", "StorageFull", "inline_container", "PytorchStreamWriter")
@@ -119,6 +130,7 @@ class Session:
         self.recipe = read_run_recipe(folder)
         self.train, self.evaluation = prepare(self.recipe)
         self._check_data()
+        self.health = Health(self.recipe, self.train, events, read_events(folder.events)[0])
 
     def run(self) -> str:
         """Train and save. Returns why the run was stopped early, or an empty string."""
@@ -140,7 +152,7 @@ class Session:
         recorder = loop.Recorder(
             self.folder,
             self.recipe,
-            self.events,
+            self.health,
             self.status,
             (lambda: self._scores(model)) if self.evaluation else None,
         )
@@ -155,10 +167,10 @@ class Session:
         reason = ""
         try:
             trainer.train(resume_from_checkpoint=str(self.checkpoint) if self.checkpoint else None)
-        except loop.NotFinite as error:
+        except Unhealthy as error:
             reason = str(error)
         self.status = recorder.status
-        reason = reason or ("stopped as asked" if recorder.stopped else _short_of(trainer.state))
+        reason = reason or recorder.reason or _short_of(trainer.state)
         after = self._after(model, before, trainer.state)
         self._save(model, trainer, recorder, after, label, time.time() - began, reason)
         return reason
@@ -189,7 +201,7 @@ class Session:
         base = self._model(device) if self.checkpoint else model
         result = self._evaluate(base, 1000)
         if self.checkpoint is None:
-            self.events.write("scores", step=0, epoch=0.0, scores=_values(result))
+            self.health.write("scores", step=0, epoch=0.0, **_values(result))
         return result
 
     def _after(self, model: Any, before: Evaluation | None, state: Any) -> dict[str, Any]:
@@ -197,7 +209,7 @@ class Session:
             return {}
         self._say("scoring the tuned model")
         after = self._evaluate(model, 1000)
-        self.events.write("scores", step=state.global_step, epoch=state.epoch or 0.0, scores=_values(after), final=True)
+        self.health.write("scores", step=state.global_step, epoch=state.epoch or 0.0, **_values(after), final=True)
         scores = {
             "before": before.to_json(),
             "after": after.to_json(),
@@ -218,7 +230,7 @@ class Session:
             resamples=resamples,
         )
 
-    def _scores(self, model: Any) -> dict[str, float | None]:
+    def _scores(self, model: Any) -> dict[str, Any]:
         values = _values(self._evaluate(model, 0))
         model.train()
         return values
@@ -252,6 +264,8 @@ class Session:
             total=sum(weight.numel() for weight in model.parameters()),
             stopped=reason,
             attempt=self.status.attempt,
+            findings=recorded(read_events(self.folder.events)[0], self.recipe),
+            health_seconds=self.health.seconds,
         )
         model.save_pretrained(str(target), create_model_card=False)
         files.replace_text(target / "README.md", write.card(model, trainer, facts))
@@ -306,8 +320,10 @@ def merge_lora(model: Any) -> None:
     transformer._hf_peft_config_loaded = False
 
 
-def _values(result: Evaluation) -> dict[str, float | None]:
-    return {name: score.value for name, score in result.scores.items()}
+def _values(result: Evaluation) -> dict[str, Any]:
+    """Scores for an event, and why some have no value."""
+    why = {name: score.why for name, score in result.scores.items() if score.value is None}
+    return {"scores": {name: score.value for name, score in result.scores.items()}, **({"why": why} if why else {})}
 
 
 def _device(wanted: str) -> tuple[str, str]:

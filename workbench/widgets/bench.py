@@ -17,6 +17,7 @@ from workbench.errors import DataError, RecipeError, RunError
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
 from workbench.training.run import Run, attach
 from workbench.widgets import loss_choices
+from workbench.widgets.card_panel import CardPanel
 from workbench.widgets.check_panel import CheckPanel
 from workbench.widgets.compare_panel import ComparePanel
 from workbench.widgets.data_preview import DataPreview
@@ -28,7 +29,7 @@ from workbench.widgets.run_panel import RunPanel
 from workbench.widgets.settings_form import ELSEWHERE, SettingsForm
 from workbench.widgets.similarity_matrix import SimilarityMatrix
 
-TABS = ("Data", "Model", "Loss", "Settings", "Check", "Run", "Map", "Compare", "Similarity")
+TABS = ("From a card", "Data", "Model", "Loss", "Settings", "Check", "Run", "Map", "Compare", "Similarity")
 
 
 class Bench(Panel):
@@ -75,6 +76,7 @@ class Bench(Panel):
         self._spec = self.recipe.data
         self.run = attach(run) if isinstance(run, str | Path) else run
         self._tabs = W.Tab([W.Box(layout=W.Layout(width="100%")) for _ in TABS], titles=TABS)
+        self._tabs.selected_index = TABS.index("Data")
         self.panel("Data")
         self._tabs.observe(self._opened, "selected_index")
         self._show(self._tabs)
@@ -95,6 +97,7 @@ class Bench(Panel):
         recipe, data = self.recipe, self._examples
         after = None if self.run is None or not self.run.files.model.is_dir() else str(self.run.folder)
         makers: Mapping[str, Any] = {
+            "From a card": CardPanel,
             "Data": lambda: DataPreview(data, model=recipe.model),
             "Model": lambda: ModelPicker(recipe.model, batch_size=recipe.batch_size, texts=max(1, len(data.texts))),
             "Loss": lambda: self._loss_picker(data, recipe.loss),
@@ -112,6 +115,7 @@ class Bench(Panel):
             "Loss": "loss",
             "Settings": "settings",
             "Check": "recipe",
+            "From a card": "recipe",
             "Run": "run",
         }
         if tab in told:
@@ -138,7 +142,7 @@ class Bench(Panel):
                 return
             if tab == "Run":
                 self.run = value
-            elif tab == "Check":
+            elif tab in ("Check", "From a card"):
                 self.recipe = value
             elif tab == "Data":
                 self._examples, self._spec = value, value.spec
@@ -152,7 +156,7 @@ class Bench(Panel):
                 kept = {name: getattr(self.recipe, name) for name in ELSEWHERE if name in self.recipe.model_fields_set}
                 self.recipe = Recipe(**kept, **value)
             else:
-                self.recipe = self.recipe.changed(model=value)
+                self.recipe = self.recipe.changed(model=value, revision=None)
 
     @t.validate("recipe")
     def _usable(self, proposal: Any) -> Recipe:

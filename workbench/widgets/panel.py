@@ -172,7 +172,7 @@ class Panel(W.VBox):
 
     # work off the main thread
 
-    def _later(self, function: Callable[..., None], *arguments: Any) -> None:
+    def _later(self, function: Callable[..., object], *arguments: Any) -> None:
         """Do something that takes time on the panel's own thread, one thing after another."""
 
         def work() -> None:

@@ -24,6 +24,7 @@ from workbench.training.run import Run, attach
 from workbench.widgets.download import Download
 from workbench.widgets.figure import Pane
 from workbench.widgets.panel import Panel, Refusing
+from workbench.widgets.run_panel_health import health_html
 
 POLL_S = 0.5
 GOES_ON = ("starting", "running")
@@ -66,7 +67,7 @@ class RunPanel(Panel):
         self.recipe = recipe
         self.run = attach(run) if isinstance(run, str | Path) else run
         self._list()
-        self._show(self._buttons, self._progress, self._curves, self._more)
+        self._show(self._buttons, self._progress, self._health, self._curves, self._more)
 
     def _build(self) -> None:
         self._start = W.Button(
@@ -88,6 +89,7 @@ class RunPanel(Panel):
         )
         self._curves = W.VBox([waiting], layout=W.Layout(min_height="470px", width="100%"))
         self._pane = Pane(self._curves)
+        self._health = W.HTML(health_html([]))
         self._log, self._card, self._asked = W.HTML(), W.HTML(), W.HTML()
         self._past = W.SelectMultiple(
             description="Runs, newest first",
@@ -184,6 +186,7 @@ class RunPanel(Panel):
                 new, after = records.read_events(run.files.events, place)
                 events = [*events, *new] if after >= place else new
                 place = after
+                self._health.value = health_html(events)
                 if new or self._pane.figure is None:
                     self._draw({run.folder.name: course(events)})
                 self._tell(run, state)
@@ -206,6 +209,7 @@ class RunPanel(Panel):
             steps,
             f"epoch {status.epoch:.2f}",
             left,
+            f"health checks took {status.health_s:.2g} s" if status.health_s else "",
             status.device,
         )
         self._state.value = f"<b>{escape(run.folder.name)}</b><br>{escape(', '.join(filter(None, parts)))}"
@@ -287,7 +291,9 @@ class RunPanel(Panel):
         if self.run is None:
             return "<p>No run yet.</p>"
         curves = svg(curves_figure(self._courses), width=900) if self._courses else ""
-        return f"<p>{escape(repr(self.run))}<br>{escape(self.message)}</p>{curves}{self._compared.value}"
+        findings = self.run.findings
+        found = findings._repr_html_() if findings else ""
+        return f"<p>{escape(repr(self.run))}<br>{escape(self.message)}</p>{found}{curves}{self._compared.value}"
 
     def settle(self, timeout_s: float | None = None) -> None:
         """Wait until all that was asked for is done and the run is shown; the run itself may go on."""

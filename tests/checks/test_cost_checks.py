@@ -1,0 +1,117 @@
+"""What a run costs: padding, memory, scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+
+from tests.checks.tables import codes, fires, labelled, pairs, recipe, text, triplets
+from workbench.checks import cost
+from workbench.recipe import Loss
+
+
+def uneven(rows: int = 960, every: int = 120) -> pandas.DataFrame:
+    """Pairs of short texts with a long one now and then."""
+    return pairs(rows, positive=[text(n, 40 if n % every == 0 else 4) for n in range(rows)])
+
+
+def test_padding_is_counted_batch_by_batch() -> None:
+    tokens = np.array([[2, 3], [4, 3], [2, 9]])
+    alone = cost.padding(tokens, 1, 0, merged=False)
+    assert alone.waste == 0 and alone.widest == (4, 9)
+    together = cost.padding(tokens, 3, 0, merged=False)
+    assert (together.tokens, together.padded) == (23, 3 * (4 + 9))
+
+
+def test_columns_after_the_first_are_padded_to_one_width() -> None:
+    tokens = np.array([[9, 2, 6], [9, 2, 6]])
+    merged = cost.padding(tokens, 2, 0, merged=True)
+    assert merged.padded == 2 * (9 + 6 + 6) and merged.apart == 2 * (9 + 2 + 6) and merged.widest == (9, 6, 6)
+
+
+def test_much_padding_is_named_and_the_limit_lowered_where_that_is_enough(tiny_bert: Path) -> None:
+    finding = fires(recipe(tiny_bert, uneven(), batch_size=64, eval_share=0), "much-padding")
+    assert finding.severity == "note" and finding.fixed == "set max_seq_length to 8, which cuts at most 1% of the texts"
+    assert "seed 42" in finding.evidence["measured_on"]
+    often = recipe(tiny_bert, uneven(every=5), batch_size=64, eval_share=0)
+    assert fires(often, "much-padding").fix() is None
+    assert "much-padding" not in codes(recipe(tiny_bert, pairs(), batch_size=64))
+
+
+def test_negatives_of_another_width_are_named(tiny_bert: Path) -> None:
+    table = triplets().assign(negative=[text(n, 30) for n in range(240)])
+    finding = fires(recipe(tiny_bert, table), "columns-of-unequal-width")
+    # 8, 8 and 32 tokens a row: 8 + 32 + 32 instead of 8 + 8 + 32
+    assert finding.evidence["more_computed"] == pytest.approx(72 / 48 - 1)
+    assert "columns-of-unequal-width" not in codes(recipe(tiny_bert, triplets()))
+    assert "columns-of-unequal-width" not in codes(recipe(tiny_bert, table, "CachedMultipleNegativesRankingLoss"))
+
+
+@pytest.fixture
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computer without a GPU where 740 MB are free."""
+    monkeypatch.setattr(cost, "free_memory", lambda: 740_000_000)
+    monkeypatch.setattr(cost, "has_gpu", lambda: False)
+
+
+@pytest.mark.usefixtures("small_machine")
+def test_a_batch_that_does_not_fit_is_cached_or_made_smaller(tiny_bert: Path) -> None:
+    long = pairs(1200, positive=[text(n + 10_000, 60) for n in range(1200)])
+    finding = fires(recipe(tiny_bert, long, batch_size=256), "not-enough-memory")
+    assert "0.74 GB are free" in finding.message and finding.fixed == "take CachedMultipleNegativesRankingLoss with mini_batch_size 16"  # fmt: skip
+    loss = Loss("CosineSimilarityLoss")
+    scored = recipe(tiny_bert, long.assign(score=[n / 1200 for n in range(1200)]), loss, batch_size=256)
+    assert fires(scored, "not-enough-memory").to_json()["fix"] == {"batch_size": 16, "gradient_accumulation_steps": 16}
+    assert "not-enough-memory" not in codes(recipe(tiny_bert, pairs()))
+    assert "not-enough-memory" not in codes(recipe(tiny_bert, long, batch_size=256, device="cuda"))
+
+
+def test_a_machine_without_room_for_the_model_is_an_error(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "free_memory", lambda: 100_000_000)
+    finding = fires(recipe(tiny_bert, pairs(), device="cpu"), "not-enough-memory")
+    assert finding.severity == "error" and finding.fix() is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "files"),
+    [
+        ("", {"memory.max": "1000", "memory.current": "700", "memory.stat": "anon 5\ninactive_file 200\n"}),
+        ("memory", {"memory.limit_in_bytes": "1000", "memory.usage_in_bytes": "700", "memory.stat": "total_inactive_file 200"}),
+    ],
+)  # fmt: skip
+def test_the_limit_of_a_container_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, files: dict[str, str]
+) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for name, content in files.items():
+        (tmp_path / folder / name).write_text(content)
+    monkeypatch.setattr(cost, "CGROUP", tmp_path)
+    assert cost.free_memory() == 500
+
+
+def test_a_container_without_a_limit_has_what_the_system_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(cost, "CGROUP", tmp_path)
+    assert cost.free_memory() > 1_000_000
+
+
+def test_scores_that_compute_more_than_training_are_named(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "WORTH_SAYING", 1000)
+    costly = recipe(tiny_bert, pairs(), eval_share=0.5, eval_steps=1)
+    finding = fires(costly, "scores-cost-more")
+    # 15 steps: before, after, and after each but the last
+    assert "Scores are taken 16 times on 120 rows" in finding.message and finding.fixed == "set eval_steps to 0.5 of all steps"  # fmt: skip
+    assert fires(recipe(tiny_bert, pairs(), eval_share=0.5, max_steps=2), "scores-cost-more").fix() is None
+    assert "scores-cost-more" not in codes(recipe(tiny_bert, pairs()))
+
+
+def test_scores_of_a_small_table_are_not_worth_a_word(tiny_bert: Path) -> None:
+    assert "scores-cost-more" not in codes(recipe(tiny_bert, pairs(), eval_share=0.5, eval_steps=1))
+
+
+def test_one_column_has_nothing_to_be_padded_with(tiny_bert: Path) -> None:
+    loss = Loss("BatchHardSoftMarginTripletLoss", distance_metric="cosine_distance")
+    assert codes(recipe(tiny_bert, labelled(["x", "y"] * 120), loss)) == []

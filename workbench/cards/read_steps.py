@@ -1,0 +1,116 @@
+"""How many steps a card's run took, from its rows and from its log, and whether the two agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.cards.read_record import Card
+
+# What the trainer does where nobody says otherwise; the same in all versions since 3.0.
+TRAINER: dict[str, Any] = {
+    "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "num_train_epochs": 3, "max_steps": -1,
+    "learning_rate": 5e-5, "weight_decay": 0.0, "optim": "adamw_torch", "lr_scheduler_type": "linear",
+    "warmup_steps": 0, "max_grad_norm": 1.0, "fp16": False, "bf16": False, "gradient_checkpointing": False,
+    "seed": 42, "dataloader_drop_last": False, "batch_sampler": "batch_sampler",
+}  # fmt: skip
+# What the old fit() does where nobody says otherwise, whatever its card prints.
+FIT: dict[str, Any] = {"learning_rate": 2e-5, "weight_decay": 0.01, "warmup_steps": 10_000}
+LOGGING_STEPS = 500
+HALF_DIGIT = 5e-5  # epochs are logged with four decimals
+DEVICES = (2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
+
+
+def setting(card: Card, name: str) -> Any:
+    """A hyperparameter as printed; where it is missing or of another kind, the trainer's default."""
+    default, said = TRAINER[name], card.hyperparameters.get(name)
+    if isinstance(default, bool | str):
+        return said if isinstance(said, type(default)) else default
+    return said if isinstance(said, int | float) and not isinstance(said, bool) else default
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a run.
+
+    Attributes:
+        batches: of an epoch, as the printed rows give them; None where they are not known.
+        implied: smallest and largest number of batches that the log allows; None without a usable log, and (1, 0)
+            where its rows contradict each other.
+        rows: smallest and largest number of rows that the log allows, for one data set on one device.
+        devices: the number of devices with which rows and log agree, where they do not with one.
+        per_epoch, total: optimizer steps.
+    """
+
+    batches: int | None
+    implied: tuple[int, int] | None
+    rows: tuple[int, int] | None
+    devices: int | None
+    per_epoch: int | None
+    total: int | None
+
+    @property
+    def agree(self) -> bool:
+        """Whether rows and log agree, as far as both are known."""
+        return self.batches is None or self.implied is None or self.implied[0] <= self.batches <= self.implied[1]
+
+
+def steps(card: Card) -> Steps:
+    """Work out the steps of a card's run."""
+    batch, gathered = _positive(card, "per_device_train_batch_size"), _positive(card, "gradient_accumulation_steps")
+    drop = setting(card, "dataloader_drop_last")
+    batches, implied = _batches(card, batch, drop), _implied(card, gathered)
+    rows = devices = None
+    if implied and implied[0] <= implied[1]:
+        low, high = implied
+        rows = (low * batch, (high + 1) * batch - 1) if drop else ((low - 1) * batch + 1, high * batch)
+        if batches and not low <= batches <= high:
+            devices = next((count for count in DEVICES if low <= math.ceil(batches / count) <= high), None)
+    known = batches
+    if implied and implied[0] <= implied[1] and not (batches and implied[0] <= batches <= implied[1]):
+        known = implied[0] if implied[0] == implied[1] else None
+    per_epoch = math.ceil(known / gathered) if known else None
+    limit, epochs = setting(card, "max_steps"), setting(card, "num_train_epochs")
+    total = int(limit) if limit > 0 else math.ceil(epochs * per_epoch) if per_epoch and epochs > 0 else None
+    return Steps(batches, implied, rows, devices, per_epoch, total)
+
+
+def _positive(card: Card, name: str) -> int:
+    return max(1, int(setting(card, name)))
+
+
+def _batches(card: Card, batch: int, drop: bool) -> int | None:
+    """Batches of an epoch; group_by_label leaves rows out that no card counts."""
+    sizes = [data.rows for data in card.datasets if data.part == "train"]
+    if not sizes or not all(sizes) or setting(card, "batch_sampler") == "group_by_label":
+        return None
+    each = [rows // batch if drop else math.ceil(rows / batch) for rows in sizes if rows]
+    turns = card.hyperparameters.get("multi_dataset_batch_sampler") == "round_robin"
+    return (min(each) * len(each) if turns else sum(each)) or None
+
+
+def counted_rows(card: Card) -> list[tuple[float, float]]:
+    """(step, epoch) of the log's rows from which batches can be counted.
+
+    Samplers that keep equal texts apart make more or fewer batches than they say: only their first epoch counts.
+    """
+    apart = str(setting(card, "batch_sampler")).startswith("no_duplicates")
+    rows = [(row.get("Step") or 0, row.get("Epoch") or 0) for row in card.log]
+    return [(step, epoch) for step, epoch in rows if step > 0 and 2 * HALF_DIGIT < epoch <= (1 if apart else math.inf)]
+
+
+def _implied(card: Card, gathered: int) -> tuple[int, int] | None:
+    """Batches of an epoch that each row (step, epoch) of the log allows: step × accumulation / epoch.
+
+    A step at the end of an epoch may gather fewer batches than the others.
+    """
+    low, high = 1, 0
+    for step, epoch in counted_rows(card):
+        fewest = (step * gathered - math.ceil(epoch) * (gathered - 1)) / (epoch + HALF_DIGIT)
+        most = step * gathered / (epoch - HALF_DIGIT)
+        bounds = max(1, math.ceil(fewest)), math.floor(most)
+        low, high = bounds if (low, high) == (1, 0) else (max(low, bounds[0]), min(high, bounds[1]))
+        if low > high:
+            return 1, 0
+    return (low, high) if (low, high) != (1, 0) else None

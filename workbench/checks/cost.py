@@ -1,0 +1,248 @@
+"""What a run costs: padding, memory, and scores that take longer than training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workbench.catalog import loss_facts
+from workbench.catalog.memory import gigabytes, training_memory
+from workbench.checks.case import Case, percent
+from workbench.checks.codes import finds
+from workbench.checks.finding import Finding
+from workbench.errors import RecipeError
+from workbench.recipe import Recipe
+from workbench.steps import steps_of
+
+MUCH = 0.4
+WIDER = 2.0
+RARELY = 0.99
+ROOM = 0.9
+FAR_TOO_MUCH = 1.5  # the estimate can be off by 30 %
+PASSES = 3  # a step goes forward once and back at twice the cost, a score only forward
+WORTH_SAYING = 1_000_000  # tokens, a minute or so on a laptop
+MOST_SCORED = 20_000
+CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Tokens that are computed in an epoch of random batches, where each text is padded to the longest beside it.
+
+    Attributes:
+        tokens: those of the texts themselves.
+        padded: with padding.
+        apart: with padding, if every column were padded on its own.
+        widest: column -> tokens of the widest batch.
+    """
+
+    tokens: int
+    padded: int
+    apart: int
+    widest: tuple[int, ...]
+
+    @property
+    def waste(self) -> float:
+        """Share of what is computed that is padding."""
+        return 1 - self.tokens / max(1, self.padded)
+
+
+def padding(tokens: np.ndarray, batch: int, seed: int, *, merged: bool) -> Padding:
+    """What random batches are padded to.
+
+    Args:
+        tokens: of each text after it was cut, int64, shape (rows, columns).
+        batch: rows of a batch.
+        seed: of the order of the rows.
+        merged: all columns but the first are padded together.
+    """
+    shuffled = tokens[np.random.default_rng(seed).permutation(len(tokens))]
+    starts = np.arange(0, len(tokens), batch)
+    rows = np.diff(np.append(starts, len(tokens)))
+    widths = np.maximum.reduceat(shuffled, starts, axis=0)  # (batches, columns)
+    apart = int((widths * rows[:, None]).sum())
+    together = widths.copy()
+    if merged and widths.shape[1] > 2:
+        together[:, 1:] = widths[:, 1:].max(axis=1, keepdims=True)
+    return Padding(int(tokens.sum()), int((together * rows[:, None]).sum()), apart, tuple(map(int, together.max(axis=0))))  # fmt: skip
+
+
+def _padding(case: Case, limit: int | None = None) -> Padding:
+    """The padding of a case, at its own limit or a lower one."""
+    tokens, limit = case.texts.tokens, limit or case.limit
+    cut = tokens if limit is None else np.minimum(tokens, limit)
+    return padding(cut, case.recipe.batch_size, case.recipe.seed, merged=_merges(case))
+
+
+def _merges(case: Case) -> bool:
+    """The library runs the columns after the first as one."""
+    plain = not case.info.cached and not case.info.custom and case.loss.name != "MSELoss"
+    return plain and case.recipe.loss.name not in loss_facts.NO_CACHED_INSIDE
+
+
+@finds(
+    "much-padding", "note", when="over 40% of what is computed in random batches is padding",
+    why="Every text of a batch is padded to the longest one, and padding takes as long as text; it costs time, not quality.",
+    fix="lowers `max_seq_length` to what 99% of the texts need, where that is enough",
+)  # fmt: skip
+@finds(
+    "columns-of-unequal-width", "note", when="of the columns after the first, which run as one, one is over twice as wide as another",
+    why="The library pads them to one width: with two widths a step took 1.7 times as long when we measured it.",
+)  # fmt: skip
+def padding_is_little(case: Case) -> Iterator[Finding]:
+    """Texts of a batch are about as long as one another."""
+    if case.static or case.recipe.batch_size < 2:
+        return
+    now = _padding(case)
+    measured = f"one shuffle of all {case.rows:,} training rows of {case.name} in batches of {case.recipe.batch_size}, seed {case.recipe.seed}"
+    means = case.texts.tokens[:, 1:].mean(axis=0)
+    if _merges(case) and len(means) > 1 and means.max() > WIDER * means.min() > 0:
+        yield case.finding(
+            "columns-of-unequal-width",
+            "note",
+            f"The columns after the first have {means.min():.0f} to {means.max():.0f} tokens on average and are padded to one width, so an epoch computes {percent(now.padded / now.apart - 1)} more than it would with each on its own.",
+            evidence={"narrowest": float(means.min()), "widest": float(means.max()), "more_computed": now.padded / now.apart - 1, "measured_on": measured},
+        )  # fmt: skip
+    if now.waste <= MUCH:
+        return
+    enough = int(np.quantile(case.texts.tokens, RARELY, method="higher"))
+    lower = enough if enough < (case.limit or 0) and _padding(case, enough).waste <= MUCH else None
+    yield case.finding(
+        "much-padding",
+        "note",
+        f"{percent(now.waste)} of what random batches of {case.recipe.batch_size} compute is padding, as short texts wait for long ones.",
+        evidence={"share_of_padding": now.waste, "tokens": now.tokens, "padded_tokens": now.padded, "measured_on": measured},
+        fixed=f"set max_seq_length to {lower}, which cuts at most 1% of the texts" if lower else "",
+        **({"max_seq_length": lower} if lower else {}),
+    )  # fmt: skip
+
+
+@finds(
+    "not-enough-memory", "error", "warning", when="a CPU run is estimated to need over 90% of the memory that is free, limits of a container included; an error from 150%",
+    why="Where memory ends the system kills the run without a word, and on some machines the notebook with it. The estimate can be off by 30%.",
+    fix="takes a cached loss, a smaller batch, or gradient checkpointing: the first that is enough",
+)  # fmt: skip
+def memory_is_enough(case: Case) -> Iterator[Finding]:
+    """The run fits into memory."""
+    if case.recipe.device not in ("cpu", "auto") or (case.recipe.device == "auto" and has_gpu()):
+        return
+    free = free_memory()
+    widest = _padding(case).widest
+    need = _need(case, case.recipe, widest)
+    if need <= ROOM * free:
+        return
+    fixed, changes = _smaller(case, widest, free)
+    yield case.finding(
+        "not-enough-memory",
+        "error" if need > FAR_TOO_MUCH * free else "warning",
+        f"Training in batches of {case.recipe.batch_size} with texts of up to {max(widest)} tokens needs about {gigabytes(need)} of memory, and {gigabytes(free)} are free.",
+        evidence={"needed_bytes": need, "free_bytes": free, "batch_size": case.recipe.batch_size, "widest_batch_tokens": max(widest), "measured_on": f"this machine, and all {case.rows:,} training rows of {case.name}"},
+        fixed=fixed,
+        **changes,
+    )  # fmt: skip
+
+
+def _need(case: Case, recipe: Recipe, widest: tuple[int, ...]) -> int:
+    """Bytes that a recipe with this case's table and model is estimated to need."""
+    rows = min(recipe.batch_size, case.rows)
+    if recipe.loss.innermost.name.startswith("Cached"):
+        rows = min(rows, recipe.loss.innermost.parameters.get("mini_batch_size") or 32)
+    lora = recipe.lora.r if recipe.lora else None
+    return training_memory(
+        case.model, batch_size=rows, texts=len(widest), tokens=[max(1, width) for width in widest],
+        gradient_checkpointing=recipe.gradient_checkpointing, lora_rank=lora,
+    ).total_bytes  # fmt: skip
+
+
+def _smaller(case: Case, widest: tuple[int, ...], free: int) -> tuple[str, dict[str, Any]]:
+    """The first change that makes a run fit, in words and settings; neither where none does."""
+    recipe = case.recipe
+    tries: list[tuple[str, dict[str, Any]]] = []
+    cached = f"Cached{case.loss.name}"
+    if case.info.in_batch_negatives and not case.static and cached in loss_facts.CAVEATS:
+        for size in (32, 16, 8):
+            try:
+                loss = case.with_loss(cached, **{**case.loss.parameters, "mini_batch_size": size})
+            except RecipeError:
+                break  # a wrapper that takes no cached loss
+            tries.append((f"take {cached} with mini_batch_size {size}", {"loss": loss}))
+    size = recipe.batch_size // 2
+    while size >= 2 and not case.info.in_batch_negatives:
+        steps = recipe.gradient_accumulation_steps * (recipe.batch_size // size)
+        words = f"set batch_size to {size} and gradient_accumulation_steps to {steps}"
+        tries.append((words, {"batch_size": size, "gradient_accumulation_steps": steps}))
+        size //= 2
+    tries.append(("turn gradient_checkpointing on", {"gradient_checkpointing": True}))
+    for half in (2, 4, 8):
+        if recipe.batch_size >= 4 * half:
+            tries.append((f"set batch_size to {recipe.batch_size // half}", {"batch_size": recipe.batch_size // half}))
+    enough = (
+        (words, changes) for words, changes in tries if _need(case, recipe.changed(**changes), widest) <= ROOM * free
+    )
+    return next(enough, ("", {}))
+
+
+def has_gpu() -> bool:
+    """Whether a driver for NVIDIA GPUs runs here, or this is a Mac with one of its own: `auto` then takes the GPU."""
+    import platform
+
+    return Path("/proc/driver/nvidia/version").exists() or (platform.system(), platform.machine()) == ("Darwin", "arm64")  # fmt: skip
+
+
+def free_memory() -> int:
+    """Bytes that a new process may take: what the system has, or what the container's limit leaves, if that is less."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for folder, limit, used, cache in (
+        (CGROUP, "memory.max", "memory.current", "inactive_file"),
+        (CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+            kept = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):
+            continue  # no such limit: "max" is no number
+        free = min(free, max(0, most - now + int(kept.get(cache, 0))))
+    return free
+
+
+@finds(
+    "scores-cost-more", "note", when="taking the scores computes more than all training steps, from a million tokens on",
+    why="Scores are taken before, after and every `eval_steps`, each time on all evaluation rows; a few hundred rows tell nearly as much.",
+    fix="raises `eval_steps` to half of the run, where that is enough",
+)  # fmt: skip
+def scores_are_cheap(case: Case) -> Iterator[Finding]:
+    """Scores take less computing than training."""
+    if case.evaluation is None:
+        return
+    share = min(1.0, MOST_SCORED / len(case.evaluation))
+    once = int(_cut(case, case.evaluation_texts.tokens_of[case.evaluation_texts.which]) * share)
+    seen = case.steps * case.recipe.batch_size * case.recipe.gradient_accumulation_steps
+    trained = PASSES * int(_cut(case, case.texts.tokens) / case.rows * seen)
+    times = _times(case, case.recipe)
+    if once * times <= trained or once * times < WORTH_SAYING:
+        return
+    better = case.recipe.changed(eval_steps=0.5)
+    changes = {"eval_steps": 0.5} if once * _times(case, better) <= trained else {}
+    yield case.finding(
+        "scores-cost-more",
+        "note",
+        f"Scores are taken {times} times on {min(len(case.evaluation), MOST_SCORED):,} rows, which computes {once * times / trained:.1f} times as much as the {case.steps:,} training steps.",
+        evidence={"tokens_scored": once * times, "tokens_trained": trained // PASSES, "times": times, "evaluation_rows": len(case.evaluation)},
+        fixed="set eval_steps to 0.5 of all steps" if changes else "",
+        **changes,
+    )  # fmt: skip
+
+
+def _cut(case: Case, tokens: np.ndarray) -> int:
+    return int(np.minimum(tokens, case.limit or tokens.max(initial=0)).sum())
+
+
+def _times(case: Case, recipe: Recipe) -> int:
+    """How often scores are taken: before, after, and on the way except at the last step."""
+    return 2 + (case.steps - 1) // steps_of(recipe.eval_steps, case.steps)
