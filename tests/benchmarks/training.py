@@ -42,7 +42,7 @@ def seconds_a_step(model: Any, table: Any, batch: int, steps: int, *, lean: bool
     from sentence_transformers.sentence_transformer import losses
     from transformers import TrainerCallback
 
-    from workbench.training.lean import Lean
+    from workbench.spaces.lean import Lean
 
     times: list[float] = []
 

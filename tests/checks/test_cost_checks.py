@@ -32,10 +32,17 @@ def test_columns_after_the_first_are_padded_to_one_width() -> None:
     assert merged.padded == 2 * (9 + 6 + 6) and merged.apart == 2 * (9 + 2 + 6) and merged.widest == (9, 6, 6)
 
 
-def test_much_padding_is_named_and_the_limit_lowered_where_that_is_enough(tiny_bert: Path) -> None:
-    finding = fires(recipe(tiny_bert, uneven(), batch_size=64, eval_share=0), "much-padding")
-    assert finding.severity == "note" and finding.fixed == "set max_seq_length to 8, which cuts at most 1% of the texts"
+def test_much_padding_is_split_on_a_cpu_and_the_limit_lowered_on_a_gpu(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "has_gpu", lambda: False)
+    whole = recipe(tiny_bert, uneven(), batch_size=64, eval_share=0, split_by_length=False)
+    finding = fires(whole, "much-padding")
+    assert finding.severity == "note" and finding.to_json()["fix"] == {"split_by_length": True}
     assert "seed 42" in finding.evidence["measured_on"]
+    assert "much-padding" not in codes(whole.changed(split_by_length=True))
+    monkeypatch.setattr(cost, "has_gpu", lambda: True)
+    assert fires(whole, "much-padding").fixed == "set max_seq_length to 8, which cuts at most 1% of the texts"
     often = recipe(tiny_bert, uneven(every=5), batch_size=64, eval_share=0)
     assert fires(often, "much-padding").fix() is None
     assert "much-padding" not in codes(recipe(tiny_bert, pairs(), batch_size=64))
@@ -43,7 +50,7 @@ def test_much_padding_is_named_and_the_limit_lowered_where_that_is_enough(tiny_b
 
 def test_negatives_of_another_width_are_named(tiny_bert: Path) -> None:
     table = triplets().assign(negative=[text(n, 30) for n in range(240)])
-    finding = fires(recipe(tiny_bert, table), "columns-of-unequal-width")
+    finding = fires(recipe(tiny_bert, table, split_by_length=False), "columns-of-unequal-width")
     # 8, 8 and 32 tokens a row: 8 + 32 + 32 instead of 8 + 8 + 32
     assert finding.evidence["more_computed"] == pytest.approx(72 / 48 - 1)
     assert "columns-of-unequal-width" not in codes(recipe(tiny_bert, triplets()))

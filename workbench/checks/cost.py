@@ -71,7 +71,7 @@ def padding(tokens: np.ndarray, batch: int, seed: int, *, merged: bool) -> Paddi
     return Padding(int(tokens.sum()), int((together * rows[:, None]).sum()), apart, tuple(map(int, together.max(axis=0))))  # fmt: skip
 
 
-def _padding(case: Case, limit: int | None = None) -> Padding:
+def padding_of(case: Case, limit: int | None = None) -> Padding:
     """The padding of a case, at its own limit or a lower one."""
     tokens, limit = case.texts.tokens, limit or case.limit
     cut = tokens if limit is None else np.minimum(tokens, limit)
@@ -85,19 +85,20 @@ def _merges(case: Case) -> bool:
 
 
 @finds(
-    "much-padding", "note", when="over 40% of what is computed in random batches is padding",
+    "much-padding", "note", when="over 40% of what is computed in random batches is padding, where they are not split by length",
     why="Every text of a batch is padded to the longest one, and padding takes as long as text; it costs time, not quality.",
-    fix="lowers `max_seq_length` to what 99% of the texts need, where that is enough",
+    fix="turns `split_by_length` on, or on a GPU lowers `max_seq_length` to what 99% of the texts need, where that is enough",
 )  # fmt: skip
 @finds(
-    "columns-of-unequal-width", "note", when="of the columns after the first, which run as one, one is over twice as wide as another",
+    "columns-of-unequal-width", "note", when="of the columns after the first, which run as one, one is over twice as wide as another, and batches are not split by length",
     why="The library pads them to one width: with two widths a step took 1.7 times as long when we measured it.",
 )  # fmt: skip
 def padding_is_little(case: Case) -> Iterator[Finding]:
     """Texts of a batch are about as long as one another."""
-    if case.static or case.recipe.batch_size < 2:
+    on_cpu = case.recipe.device == "cpu" or (case.recipe.device == "auto" and not has_gpu())
+    if case.static or case.recipe.batch_size < 2 or (on_cpu and case.recipe.split_by_length):
         return
-    now = _padding(case)
+    now = padding_of(case)
     measured = f"one shuffle of all {case.rows:,} training rows of {case.name} in batches of {case.recipe.batch_size}, seed {case.recipe.seed}"
     means = case.texts.tokens[:, 1:].mean(axis=0)
     if _merges(case) and len(means) > 1 and means.max() > WIDER * means.min() > 0:
@@ -110,14 +111,19 @@ def padding_is_little(case: Case) -> Iterator[Finding]:
     if now.waste <= MUCH:
         return
     enough = int(np.quantile(case.texts.tokens, RARELY, method="higher"))
-    lower = enough if enough < (case.limit or 0) and _padding(case, enough).waste <= MUCH else None
+    lower = enough if enough < (case.limit or 0) and padding_of(case, enough).waste <= MUCH else None
+    fixed, changes = "", {}
+    if on_cpu:
+        fixed, changes = "turn split_by_length on, which computes the same with less padding", {"split_by_length": True}
+    elif lower:
+        fixed, changes = f"set max_seq_length to {lower}, which cuts at most 1% of the texts", {"max_seq_length": lower}
     yield case.finding(
         "much-padding",
         "note",
         f"{percent(now.waste)} of what random batches of {case.recipe.batch_size} compute is padding, as short texts wait for long ones.",
         evidence={"share_of_padding": now.waste, "tokens": now.tokens, "padded_tokens": now.padded, "measured_on": measured},
-        fixed=f"set max_seq_length to {lower}, which cuts at most 1% of the texts" if lower else "",
-        **({"max_seq_length": lower} if lower else {}),
+        fixed=fixed,
+        **changes,
     )  # fmt: skip
 
 
@@ -131,8 +137,8 @@ def memory_is_enough(case: Case) -> Iterator[Finding]:
     if case.recipe.device not in ("cpu", "auto") or (case.recipe.device == "auto" and has_gpu()):
         return
     free = free_memory()
-    widest = _padding(case).widest
-    need = _need(case, case.recipe, widest)
+    widest = padding_of(case).widest
+    need = memory_of(case, case.recipe, widest)
     if need <= ROOM * free:
         return
     fixed, changes = _smaller(case, widest, free)
@@ -146,7 +152,7 @@ def memory_is_enough(case: Case) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _need(case: Case, recipe: Recipe, widest: tuple[int, ...]) -> int:
+def memory_of(case: Case, recipe: Recipe, widest: tuple[int, ...]) -> int:
     """Bytes that a recipe with this case's table and model is estimated to need."""
     rows = min(recipe.batch_size, case.rows)
     if recipe.loss.innermost.name.startswith("Cached"):
@@ -181,7 +187,9 @@ def _smaller(case: Case, widest: tuple[int, ...], free: int) -> tuple[str, dict[
         if recipe.batch_size >= 4 * half:
             tries.append((f"set batch_size to {recipe.batch_size // half}", {"batch_size": recipe.batch_size // half}))
     enough = (
-        (words, changes) for words, changes in tries if _need(case, recipe.changed(**changes), widest) <= ROOM * free
+        (words, changes)
+        for words, changes in tries
+        if memory_of(case, recipe.changed(**changes), widest) <= ROOM * free
     )
     return next(enough, ("", {}))
 

@@ -16,7 +16,7 @@ from workbench.catalog import models
 from workbench.catalog.memory import gigabytes
 from workbench.checks.case import Case
 from workbench.checks.codes import finds
-from workbench.checks.cost import _need, _padding
+from workbench.checks.cost import memory_of, padding_of
 from workbench.checks.finding import Finding
 from workbench.checks.trial_batch import Trial, try_batch
 from workbench.checks.trial_findings import duration, findings_of, forecast, seconds_of_a_step
@@ -148,5 +148,5 @@ def _memory(case: Case, trial: Trial) -> str:
     """Memory of the run: measured on a GPU, else estimated from its widest batches."""
     if trial.memory is not None:
         return f"about {gigabytes(trial.memory)}"
-    size = gigabytes(_need(case, case.recipe, _padding(case).widest))
+    size = gigabytes(memory_of(case, case.recipe, padding_of(case).widest))
     return f"{'about' if case.model.architecture else 'at least'} {size}"

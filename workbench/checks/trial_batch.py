@@ -207,8 +207,12 @@ def first_batch(trainer: SentenceTransformerTrainer) -> dict[str, Any]:
 def _one_pass(trainer: Any, recipe: Recipe, sample: Sample) -> Trial:
     import torch
 
+    from workbench.spaces.lean import Lean
+
     model = trainer.model.eval()
     trainer.loss.eval()
+    if recipe.split_by_length:
+        model.forward = Lean(model, scoring=True)
     inputs = first_batch(trainer)
     features, _ = trainer.collect_features(inputs)
     with torch.no_grad():

@@ -26,10 +26,10 @@ from workbench.catalog import losses as catalog
 from workbench.checks.finding import Finding
 from workbench.files import replace_text
 from workbench.recipe import Recipe
+from workbench.spaces.lean import Lean
 from workbench.steps import steps_of
 from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
 from workbench.training.health import Health
-from workbench.training.lean import Lean
 from workbench.training.records import STATUS_EVERY_S, Status, write_status
 
 LOSS_WEIGHTS = "loss_weights.pt"

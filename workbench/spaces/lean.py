@@ -3,7 +3,7 @@
 Texts of a batch are padded to its longest one, and a transformer computes every padded place. Here the rows are put in
 order of length and cut into at most four groups where the fewest places are padded; each group goes through the model
 at its own width, and the vectors are put back in their order. The loss sees all rows of the batch at once, as before,
-so in-batch negatives stay what they are. Only the worker process imports this module.
+so in-batch negatives stay what they are. This module imports torch: only processes of their own import it.
 """
 
 from __future__ import annotations
@@ -64,18 +64,19 @@ class Lean:
     """Stands in the place of a model's `forward`: a training pass goes through in groups of like length.
 
     Args:
-        model: the model. Scoring, static models and texts padded on the left go through whole, as before.
+        model: the model. Static models and texts padded on the left go through whole, as before.
+        scoring: do it in a model that is not in training, too.
 
     Attributes:
         places: tokens and padding that went through the model with a gradient so far.
     """
 
-    def __init__(self, model: SentenceTransformer) -> None:
-        self.model, self.places = model, 0
+    def __init__(self, model: SentenceTransformer, *, scoring: bool = False) -> None:
+        self.model, self.scoring, self.places = model, scoring, 0
 
     def __call__(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
         """As the model's own `forward`."""
-        parts = self.parts(features) if self.model.training else None
+        parts = self.parts(features) if self.model.training or self.scoring else None
         mask = features.get("attention_mask")
         if torch.is_grad_enabled() and isinstance(mask, torch.Tensor):
             self.places += mask.numel() if parts is None else sum(part["input_ids"].numel() for _, part in parts)

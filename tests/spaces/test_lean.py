@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.catalog.test_losses_build import CASES, given_for, labels_for, load
 from workbench.catalog import losses as catalog
-from workbench.training import lean
+from workbench.spaces import lean
 
 torch = pytest.importorskip("torch")
 
