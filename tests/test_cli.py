@@ -241,6 +241,19 @@ def test_a_map_is_one_page_without_a_network(call: Call, tiny_static: Path, here
     assert Asked(page).scripts == 2, "plotly and the figure"
     assert "Plotly.newPlot" in page
     assert "default-src 'none'" in page
+    for words in ("Trustworthiness 0.", "The space has ", "hubness", "texts fingerprint", "<td>min dist</td>"):
+        assert words in page
+
+
+def test_a_map_tells_how_it_was_made_and_what_was_measured(call: Call, tiny_static: Path, here: Path) -> None:
+    rows = [f"the {noun} {verb},of the {noun}\n" for noun in NOUNS for verb in VERBS[:2]]
+    (here / "t.csv").write_text("anchor,positive\n" + "".join(rows))
+    found = call("map", tiny_static, "t.csv", "-o", "map.html", "--engine", "umap-learn", "--seed", "3", "--json").json
+    assert found.keys() == {"record", "measures", "report"} and found["report"] == "map.html"
+    assert found["record"]["version"].startswith("umap-learn ") and found["record"]["seed"] == 3
+    assert found["record"]["faithfulness"]["ranked"] == found["record"]["placed"] == found["measures"]["measured"]
+    assert found["measures"]["measures"]["alignment"]["n"] == len(rows), "pairs of a table belong together"
+    assert "umap-learn" in (here / "map.html").read_text(encoding="utf-8")
 
 
 def one_sentence(done: Done) -> str:
@@ -419,6 +432,7 @@ def test_a_loss_that_brings_code_is_not_run_unasked(call: Call, tiny_bert: Path,
         (["stats", "t.csv", "--modle", "x"], "No such option: --modle"),
         (["train"], "Missing argument"),
         (["map", "a", "b", "--seed", "x"], "Invalid value for '--seed'"),
+        (["map", "a", "b", "--engine", "tsne"], "Invalid value for '--engine'"),
     ],
 )
 def test_a_misspelt_command_or_option_ends_with_status_2(words: list[str], said: str, call: Call, here: Path) -> None:
@@ -513,3 +527,34 @@ def test_findings_of_a_run_come_as_lines_and_as_json(
     (told,) = done.json["findings"]
     assert (told["code"], told["fix"]) == ("collapse", {"learning_rate": 2e-6})
     assert "1 error" in call("resume", run.folder).err
+
+
+def test_two_texts_are_explained_by_the_share_of_each_token(call: Call, tiny_bert: Path, here: Path) -> None:
+    done = call("explain", tiny_bert, "the red cat", "a small dog")
+    assert (done.status, done.out) == (0, "")
+    assert f"{tiny_bert.name}: cosine " in done.err and "exact: " in done.err and "'the red cat', sum " in done.err
+    assert [line.split()[1] for line in done.err.splitlines() if re.match(r" +[+-]0\.\d{4}  ", line)] == [
+        *("[CLS]", "the", "red", "cat", "[SEP]"),
+        *("[CLS]", "a", "small", "dog", "[SEP]"),
+    ]
+    assert not [*here.iterdir()]
+
+
+def test_two_models_explain_two_texts_as_json(call: Call, tiny_bert: Path, tiny_static: Path) -> None:
+    found = call("explain", tiny_bert, "red cat", "a dog", "--with", tiny_static, "--json").json["models"]
+    assert [record["model"] for record in found] == [tiny_bert.name, tiny_static.name]
+    for record in found:
+        for side in (record["first"], record["second"]):
+            assert sum(token["value"] for token in side["tokens"]) == pytest.approx(record["cosine"], abs=1e-6)
+    assert [token["text"] for token in found[1]["first"]["tokens"]] == ["red", "cat"]
+
+
+def test_texts_that_are_no_utf8_are_explained_too(call: Call, tiny_static: Path) -> None:
+    (record,) = call("explain", tiny_static, "red \udcff cat", "cat", "--json").json["models"]
+    assert record["first"]["text"] == "red ? cat"
+
+
+def test_an_explanation_with_an_unknown_model_is_one_sentence(call: Call, tiny_static: Path) -> None:
+    done = call("explain", tiny_static, "a", "b", "--with", "nobody/nothing", "--json")
+    assert (done.status, done.out) == (2, "") and "model 'nobody/nothing' is not on this machine" in done.err
+    assert "Traceback" not in done.err

@@ -493,3 +493,8 @@ def test_every_setting_says_what_it_is() -> None:
 @pytest.mark.parametrize(("word", "hint"), [("epoch", "; did you mean 'epochs'?"), ("zzz", ""), ("", "")])
 def test_a_hint_comes_only_when_something_is_close(word: str, hint: str) -> None:
     assert did_you_mean(word, ["epochs", "seed"]) == hint
+
+
+def test_a_number_that_no_setting_has_is_refused_where_it_stands() -> None:
+    with pytest.raises(RecipeError, match="fit into 64 bits, got one of 6,002 characters in line 3; write a smaller one"):
+        Recipe.from_yaml(f"loss: CoSENTLoss\ndata: rows.csv\nepochs: 0x{'f' * 6000}\n")

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +44,13 @@ RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run the loss code that the recipe brings. Read it first.")
 ]
+
+
+class Layout(StrEnum):
+    """What lays out a map."""
+
+    workbench = "workbench"
+    umap_learn = "umap-learn"
 
 
 @app.callback()
@@ -154,6 +162,8 @@ def map_(
     data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("map.html"),
     seed: int = 0,
+    engine: Annotated[Layout, typer.Option(help="What lays out; umap-learn takes longer.")] = Layout.workbench,
+    as_json: Json = False,
 ) -> None:
     """Draw the texts of a table as a map, in one HTML file that opens without a network."""
     from workbench.demo import table_map
@@ -161,8 +171,12 @@ def map_(
 
     _usable(out, model)
     with _progress() as show:
-        replace_text(out, table_map(model, data, seed, show))
-    _say(f"Wrote {out}")
+        drawn, measured, page = table_map(model, data, seed, show, layout=engine.value)
+    replace_text(out, page)
+    if as_json:
+        _print({"record": drawn.record, "measures": measured.to_json(), "report": str(out)})
+    else:
+        _say(f"{drawn.caption}\n{measured.verdict}\nWrote {out}")
 
 
 @app.command()
@@ -248,6 +262,30 @@ def check(
 
 
 @app.command()
+def explain(
+    model: Model,
+    text_a: Annotated[str, typer.Argument(help="A text.")],
+    text_b: Annotated[str, typer.Argument(help="Another text.")],
+    beside: Annotated[str | None, typer.Option("--with", help="Another model to explain beside it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What each token of two texts adds to their cosine."""
+    from workbench.spaces.contributions import contributions
+
+    # bytes that are no UTF-8 arrive as halves of characters, which no tokenizer takes
+    first, second = (text.encode("utf-8", "replace").decode() for text in (text_a, text_b))
+    records = []
+    with _progress() as show:
+        for name in [model] if beside is None else [model, beside]:
+            show(f"explaining with {name}", 0, None)
+            records.append(contributions(first, second, name))
+    if as_json:
+        _print({"models": [record.to_json() for record in records]})
+    else:
+        _say("\n".join(map(repr, records)))
+
+
+@app.command()
 def lab(
     folder: Annotated[Path, typer.Argument(help="Where the notebooks are, or are copied to.")] = Path("notebooks"),
 ) -> None:
@@ -329,9 +367,12 @@ def gallery(
             _rows("entries", [{"name": entry.name, "title": entry.title} for entry in entries], as_json)
             return
         findings = [entry.findings(progress=show) for entry in entries]
-        results = [five.run(entry.name, progress=show) if run or every else five.kept(entry.name) for entry in entries]
-    if out:
-        write([result for result in results if result], out)
+        results = []
+        for entry in entries:
+            result = five.run(entry.name, progress=show) if run or every else five.kept(entry.name)
+            results.append(result)
+            if out and result:
+                write(result, out)
     if as_json:
         _print(
             {

@@ -19,7 +19,6 @@ from workbench import files
 from workbench.cards.script import render
 from workbench.checks.before import check
 from workbench.checks.finding import Findings
-from workbench.data.distinct import colour_choices, distinct_texts, labels_of
 from workbench.data.load import load
 from workbench.data.prepare import prepare
 from workbench.data.tokens import TokenStats, token_stats
@@ -27,6 +26,7 @@ from workbench.errors import RunError
 from workbench.plots.curves import course, loss_figure, score_figure
 from workbench.plots.lengths import lengths_figure
 from workbench.plots.map import map_figure
+from workbench.plots.map_page import map_page
 from workbench.plots.report import Section, Table, page
 from workbench.plots.scores import scores_figure
 from workbench.plots.similarity import change_figure
@@ -35,11 +35,13 @@ from workbench.spaces.compare import rows_to_score
 from workbench.spaces.encode import embed
 from workbench.spaces.engine import engine
 from workbench.spaces.evaluate import Change, Delta, Score, compare, evaluate
-from workbench.spaces.project import Projection, project
+from workbench.spaces.measures import Measures, measures
+from workbench.spaces.project import Engine, Projection, project
 from workbench.spaces.similarity import Similarity, similarity
 from workbench.training.launch import train
 from workbench.training.records import clean
 from workbench.training.run import Run
+from workbench.widgets.drawable import drawable
 
 Show = Callable[[str, int, int | None], None]
 SENTENCES = (
@@ -117,24 +119,20 @@ def run_demo(out: Path, show: Show) -> dict[str, Any]:
     return summary
 
 
-def table_map(model: str, data: str, seed: int, show: Show) -> str:
-    """A page with the map of all distinct texts of a table, coloured by label where it has one."""
+def table_map(
+    model: str, data: str, seed: int, show: Show, *, layout: Engine = "workbench"
+) -> tuple[Projection, Measures, str]:
+    """The map of all distinct texts of a table and the measures of their space, and a page that shows both.
+
+    The points are coloured by the label of the table where it has one.
+    """
     examples = load(data)
-    texts, by = distinct_texts(examples), next(iter(colour_choices(examples)), "")
-    labels = labels_of(examples, texts, by) if by else None
+    what = drawable(examples)
+    texts, by = what.texts(), what.own
+    labels, pairs = what.labels_for(texts, by), what.pairs(texts)
     show("encoding and drawing", 0, None)
-    drawn = engine().call(_one_map, texts, labels, model, seed)
-    return page(
-        f"Map of {examples.name}",
-        drawn.caption,
-        [
-            Section(
-                "Map",
-                f"Colour: {by}." if by else "",
-                figures=[map_figure(drawn, title=f"{examples.name}, {model}")],
-            )
-        ],
-    )
+    drawn, measured = engine().call(_one_map, texts, labels, pairs, model, seed, layout)
+    return drawn, measured, map_page(drawn, measured, name=examples.name, by=by)
 
 
 def table_comparison(model_a: str, model_b: str, data: str, show: Show) -> tuple[Change, str]:
@@ -159,8 +157,11 @@ def _spaces(base: str, tuned: str) -> tuple[Similarity, Similarity, list[Project
     return similarity(SENTENCES, base), similarity(SENTENCES, tuned), [first, second]
 
 
-def _one_map(texts: list[str], labels: tuple[str, ...] | None, model: str, seed: int) -> Projection:
-    return project(embed(texts, model, labels=labels), seed=seed)
+def _one_map(
+    texts: Sequence[str], labels: Sequence[str] | None, pairs: Any, model: str, seed: int, layout: Engine
+) -> tuple[Projection, Measures]:
+    space = embed(texts, model, labels=labels)
+    return project(space, seed=seed, engine=layout), measures(space, pairs=pairs, seed=seed)
 
 
 def _compared(model_a: str, model_b: str, examples: Any) -> Change:
@@ -217,7 +218,9 @@ def _report(
             _changed_section(scores),
             Section("The model card", f"It lies in {run.files.card}.", code=run.card),
             Section(
-                "The same without the workbench", "This script gives the same weights on the same machine.", code=code
+                "The same without the workbench",
+                "This script repeats the run on the same rows. Its weights differ by the chance of dropout, since the run computes a batch in groups of like length.",
+                code=code,
             ),
             Section("The recipe", "", code=recipe.to_yaml()),
         ],

@@ -415,6 +415,20 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
+    """Whole numbers that fit into 64 bits; larger ones no setting has, and some that Python cannot even print."""
+    number = int(loader.construct_yaml_int(node))
+    if number.bit_length() > 64:
+        line = node.start_mark.line + 1
+        raise RecipeError(
+            f"expected numbers that fit into 64 bits, got one of {len(node.value):,} characters in line {line}; write a smaller one"
+        )
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
 class _Dumper(yaml.SafeDumper):
     """Plain YAML that keeps every character."""
 

@@ -293,6 +293,14 @@ def test_missing_unreadable_and_contradicting_settings_are_told_with_what_is_ass
     assert "weight_decay more than once: 0.5, 0.01" in found["setting-twice"].sentence
 
 
+def test_yes_is_no_number_although_python_counts_it_as_one() -> None:
+    found = doubts(card(settings={"max_grad_norm": "True"}))
+    assert (
+        "max_grad_norm: True, which is not what such a setting holds; the recipe takes 1.0"
+        in found["setting-unreadable"].sentence
+    )
+
+
 def test_a_card_without_settings_says_what_the_recipe_assumes() -> None:
     text = card()
     start, end = text.index("### Training Hyperparameters"), text.index("### Training Logs")

@@ -61,8 +61,8 @@ def test_html_is_escaped() -> None:
 
 
 def test_what_is_written_is_read_back_and_other_entries_stay(tmp_path: Path) -> None:
-    write([result()], tmp_path)
-    write([result(name="001")], tmp_path)
+    write(result(), tmp_path)
+    write(result(name="001"), tmp_path)
     assert read(tmp_path / "results.json") == {"000": result(), "001": result(name="001")}
     assert (tmp_path / "results.txt").read_text().count("both ways") == 2
     assert read(tmp_path / "none.json") == {}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.plots.looking import HOSTILE, annotations, is_escaped, shown
+from workbench.data.load import load
 from workbench.errors import DataError
 from workbench.plots import map as module
-from workbench.plots.map import map_figure, show_map
+from workbench.plots.map import map_figure, sentences, show_map
+from workbench.plots.theme import AFTER, REFERENCE
 from workbench.spaces.encode import Space
+from workbench.spaces.faithful import Faithfulness
 from workbench.spaces.project import Projection
 
 
@@ -107,3 +113,87 @@ def test_a_label_cannot_fill_in_a_template() -> None:
 def test_a_seed_that_is_none_is_refused_before_anything_is_drawn(seed: object) -> None:
     with pytest.raises(DataError, match="expected seed= a whole number from 0 to 4294967295, got"):
         show_map(projection().space, seed=seed)  # type: ignore[arg-type]
+
+
+def faithful(kept: list[float]) -> Projection:
+    measured = Faithfulness(0.9, 0.8, 0.5, 0.4, np.array(kept, np.float32), 15, 10, len(kept), len(kept), 20_000, 3)
+    return projection(len(kept), faithfulness=measured)
+
+
+def test_how_faithful_a_point_is_follows_one_scale_of_colours() -> None:
+    made = map_figure(faithful([1.0, 0.0, 0.5, 0.0]), faithful=True)
+    assert [(cloud.name, cloud.customdata.tolist()) for cloud in made.data] == [
+        ("0%", [1, 3]),
+        ("50%", [2]),
+        ("100%", [0]),
+    ]
+    assert [cloud.marker.color for cloud in made.data] == [REFERENCE, "#6A6859", AFTER]
+    assert [cloud.marker.symbol for cloud in made.data] == ["triangle-down", "circle", "circle"]
+    assert made.layout.legend.title.text == "nearest texts kept"
+    assert "10 nearest texts in the space that are among its 10 nearest on the map" in annotations(made).replace(
+        "<br>", " "
+    )
+
+
+def test_a_map_that_was_not_judged_says_so_instead_of_a_scale() -> None:
+    made = map_figure(projection(5, why="the first picture"), faithful=True)
+    assert [cloud.name for cloud in made.data] == ["not measured"]
+    assert "was not measured (the first picture)" in annotations(made).replace("<br>", " ")
+    assert sentences(projection(5, why="the first picture")) == (
+        "How much of the space the map has kept was not measured: the first picture.",
+    )
+
+
+@pytest.mark.parametrize("sign", ["x", "ж", "<", "&"])
+def test_the_texts_of_a_page_of_limited_size_are_cut(sign: str) -> None:
+    record = projection(50, texts=[sign * 300] * 50)
+
+    def size(**given: int) -> int:
+        page, bare = (map_figure(of, **given) for of in (record, projection(50, texts=[""] * 50)))  # type: ignore[arg-type]
+        return len(page.to_html(include_plotlyjs=False)) - len(bare.to_html(include_plotlyjs=False))
+
+    assert 2_000 < size(hover_bytes=9_500) <= 9_500 < size() == size(hover_bytes=10**6)
+    assert map_figure(record, hover_bytes=9_500).data[0].text[0].endswith("…")
+
+
+def test_a_space_is_coloured_by_what_is_asked_for() -> None:
+    space = projection(8, labels=list("abababab")).space
+
+    def names(**given: object) -> list[str]:
+        return [cloud.name for cloud in show_map(space, **given).data]  # type: ignore[arg-type]
+
+    assert names() == names(colour="label") == ["a", "b"]
+    assert names(labels=[1, 2, 3, 3, 3, 3, 3, 3]) == ["1", "2", "3"]
+    assert names(colour="one colour") == [""]
+    assert all(name.startswith("cluster ") for name in names(colour="cluster"))
+    assert all(name.endswith("%") for name in names(colour="how faithful"))
+
+
+def test_a_space_is_coloured_by_a_column_of_its_table() -> None:
+    space = projection(3).space
+    frame = pd.DataFrame({"text": ["text 0", "text 1", "text 1", "text 2"], "topic": ["x", "x", "y", "y"]})
+    made = show_map(space, data=load(frame), colour="topic")
+    assert {cloud.name: list(cloud.text) for cloud in made.data} == {
+        "several values": ["text 1"],
+        "x": ["text 0"],
+        "y": ["text 2"],
+    }
+    assert [cloud.name for cloud in show_map(space, data=frame).data] == ["several values", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"colour": "clusters"},
+            "expected colour= label, cluster, one colour, how faithful, or a column of data=, got 'clusters'; did you mean 'cluster'",
+        ),
+        ({"colour": 3}, "got 3; for a column give data="),
+        ({"colour": "label"}, "expected labels for colour='label', got none; give labels="),
+        ({"labels": ["a"]}, "expected one label for each of 6 texts, got 1"),
+        ({"data": pd.DataFrame({"text": ["a", "b"]}), "colour": "topik"}, "to colour by, got 'topik'"),
+    ],
+)
+def test_a_colour_that_is_none_is_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(DataError, match=re.escape(words)):
+        show_map(projection().space, **given)  # type: ignore[arg-type]

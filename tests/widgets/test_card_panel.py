@@ -65,6 +65,43 @@ def test_a_card_can_be_uploaded_and_texts_in_it_are_only_text() -> None:
     assert "<img" not in html and "&lt;img" in html and "<img" not in panel._line.value
 
 
+def uploaded(content: bytes) -> tuple[dict[str, Any], ...]:
+    return ({"name": "a", "type": "", "size": 1, "content": memoryview(content), "last_modified": datetime.now(UTC)},)
+
+
+def test_the_text_of_a_card_is_read_once_and_stays_what_was_given() -> None:
+    text = CARD.read_text(encoding="utf-8")
+    panel = CardPanel(text)
+    shown(panel)
+    assert panel.card == text and panel.read is not None
+    assert panel.code == f"wb.read_card({text!r})"
+
+
+def test_what_is_taken_is_named_after_the_card_that_was_read_and_not_after_a_failed_one() -> None:
+    panel = CardPanel(CARD, data="glossary/qa")
+    assert panel._data.value == "glossary/qa"
+    shown(panel)
+    panel._named.value = "nothing.md"
+    panel.settle(60)
+    panel.take()
+    assert panel.code == f"wb.read_card({str(CARD)!r}).to_recipe(data='glossary/qa')"
+
+
+def test_a_card_is_read_again_after_a_real_run_and_a_real_run_again_after_an_upload() -> None:
+    panel = CardPanel(CARD)
+    panel.settle(60)
+    panel.example = "000"
+    panel.settle(60)
+    panel._read.click()
+    assert "fit-settings" in shown(panel) and panel.example is None
+    panel.example = "000"
+    panel.settle(60)
+    panel._upload.value = uploaded(CARD.read_bytes())
+    assert "fit-settings" in shown(panel) and panel.example is None
+    panel._examples.value = "000"
+    assert "What its log means" in shown(panel)
+
+
 def test_what_is_no_card_is_said_in_the_message_line(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_bytes(b"\x00\xff garbage")

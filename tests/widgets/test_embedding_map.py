@@ -21,7 +21,8 @@ from workbench.data.load import load
 from workbench.errors import DataError, ModelError, RunError
 from workbench.plots import map as plots
 from workbench.spaces import stages
-from workbench.spaces.encode import Space
+from workbench.spaces.clusters import clusters
+from workbench.spaces.encode import Space, embed
 from workbench.widgets import embedding_map
 from workbench.widgets.embedding_map import EmbeddingMap
 
@@ -76,7 +77,7 @@ def test_nothing_is_encoded_before_the_click(open_map: Open, engine: FakeEngine)
     assert engine.asked == [] and panel.space is None and panel._points.figure is None
     panel._parts.draw.click()
     panel.settle(10)
-    assert engine.asked == ["embed", "project"] and engine.models == ["some/model"]
+    assert engine.asked == ["embed", "project", "measures"] and engine.models == ["some/model"]
     assert panel.space.texts == tuple(TEXTS) and panel.projection.engine == "umap"
     assert "Drawn: 6 texts" in panel.message and "trustworthiness 0.987" in panel.message
     assert "trustworthiness 0.987" in panel._parts.caption.value
@@ -85,7 +86,7 @@ def test_nothing_is_encoded_before_the_click(open_map: Open, engine: FakeEngine)
 def test_a_space_is_drawn_at_once_and_not_encoded(open_map: Open, engine: FakeEngine) -> None:
     made = space()
     panel = open_map(made, None)
-    assert engine.asked == ["project"] and panel.space is made
+    assert engine.asked == ["project", "measures"] and panel.space is made
     assert panel._points.figure.layout.height == 520
 
 
@@ -187,7 +188,8 @@ def test_vectors_that_are_all_zero_leave_a_sentence(open_map: Open) -> None:
 
 def test_the_label_colours_first_and_the_dropdown_offers_the_rest(open_map: Open) -> None:
     panel = open_map(table())
-    assert panel.colour == "topic" and panel._parts.colours.options == ("topic", "column", "cluster", "one colour")
+    assert panel.colour == "topic" and panel._parts.colours.options[2:] == ("cluster", "one colour", "how faithful")
+    assert panel._parts.colours.options[:2] == ("topic", "column")
     assert names(panel) == ["several values", "x", "y"]
 
 
@@ -224,7 +226,9 @@ def test_a_column_named_cluster_is_the_column(open_map: Open) -> None:
 
 
 def test_a_colour_that_is_not_there_is_refused_with_those_that_are(open_map: Open) -> None:
-    with pytest.raises(DataError, match=r"among topic, column, cluster, one colour, got 'topik'; did you mean 'topic'"):
+    with pytest.raises(
+        DataError, match=r"among topic, column, cluster, one colour, how faithful, got 'topik'; did you mean 'topic'"
+    ):
         open_map(table(), drawn=False, colour="topik")
 
 
@@ -420,21 +424,34 @@ def test_a_closed_map_says_that_it_is_closed(open_map: Open, caplog: pytest.LogC
 # the same elsewhere
 
 
-def test_labels_of_the_points_are_in_the_line_of_code(open_map: Open) -> None:
-    import workbench as wb
-
+def test_the_colours_are_in_the_line_of_code(open_map: Open) -> None:
     panel = open_map(labels=list("ababab"), drawn=False)
     assert panel.code == "wb.map(wb.embed(texts, 'some/model', labels=labels))"
     panel.colour = "one colour"
     assert panel.code == "wb.map(wb.embed(texts, 'some/model'))"
-    frame = pd.DataFrame({"text": ["a", "b", "c"], "topic": ["x", "y", "x"]})
-    panel = open_map(frame)
-    call = ast.parse(panel.code, mode="eval").body.args[0]  # type: ignore[attr-defined]
-    names = {"wb": wb, "data": frame}
-    assert eval(ast.unparse(call.args[0]), names) == list(panel.space.texts)
-    assert eval(ast.unparse(call.keywords[0].value), names) == list(panel._labels)
-    panel = open_map(pd.DataFrame({"text": ["a", "b", "a"], "topic": ["x", "y", "y"]}))
-    assert "labels=" not in panel.code, "two rows are one point: no column has the labels of the points"
+    panel.colour = "cluster"
+    assert panel.code == "wb.map(wb.embed(texts, 'some/model'), colour='cluster')"
+    panel = open_map(space(labels=list("ababab")), None, seed=2)
+    assert panel.code == "wb.map(space, seed=2)"
+    for colour in ("one colour", "how faithful"):
+        panel.colour = colour
+        assert panel.code == f"wb.map(space, colour={colour!r}, seed=2)"
+    assert open_map(space(), None, labels=list("ababab")).code == "wb.map(space, labels=labels)"
+
+
+@pytest.mark.parametrize("colour", ["topic", "cluster", "column", "one colour", "cluster of the map"])
+def test_the_line_of_code_colours_the_points_as_the_panel_does(
+    colour: str, open_map: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import workbench as wb
+
+    data = table(q=["a", "b", "a"], cluster=["1", "1", "2"])
+    panel = open_map(data, "m", colour=colour)
+    monkeypatch.setattr(wb, "embed", lambda texts, model: FakeEngine().call(embed, texts, model), raising=False)
+    monkeypatch.setattr(plots, "clusters", lambda made, seed: FakeEngine().call(clusters, made))
+    drawn = eval(panel.code, {"wb": wb, "data": data})
+    theirs, ours = ({trace.name: list(trace.text) for trace in of.data} for of in (drawn, panel._points.figure))
+    assert theirs == ours
 
 
 @pytest.mark.parametrize(
@@ -445,7 +462,8 @@ def test_labels_of_the_points_are_in_the_line_of_code(open_map: Open) -> None:
         (
             "glossary/labelled",
             {},
-            "wb.map(wb.embed([*dict.fromkeys(wb.load('glossary/labelled', split='train').column('text'))], 'some/model'))",
+            "wb.map(wb.embed([*dict.fromkeys(wb.load('glossary/labelled', split='train').column('text'))], 'some/model'), "
+            "data=wb.load('glossary/labelled', split='train'), colour='topic')",
         ),
     ],
 )
@@ -469,6 +487,7 @@ def test_a_saved_notebook_shows_map_caption_and_selection(open_map: Open) -> Non
     still = panel.static()
     assert "<svg" in still and "400 of 600 drawn" in still and "30 selected, the first 20" in still
     assert len(still) < 150_000 and "<script" not in still
+    assert "was not measured" in still and "The space has not collapsed" in still
     assert EmbeddingMap(TEXTS, "m").static() == "<p>The map is not drawn yet.</p>"
 
 

@@ -387,13 +387,18 @@ def test_opening_it_loads_no_library_for_models() -> None:
 
 
 @pytest.mark.real
-def test_with_the_engine_itself_the_numbers_are_those_of_wb_similarity(tiny_bert: Path, tiny_static: Path) -> None:
+def test_with_the_engine_itself_the_numbers_are_those_of_wb_similarity_and_the_tokens_add_up_to_them(
+    tiny_bert: Path, tiny_static: Path
+) -> None:
     texts = ["the red cat", "a blue bird sings", "old stone house"]
-    panel = SimilarityMatrix(texts, tiny_bert, tiny_static)
+    panel = SimilarityMatrix(texts, tiny_bert, tiny_static, pair=(0, 2))
     panel.compute()
     panel.settle(60)
     for record, model in ((panel.before, tiny_bert), (panel.after, tiny_static)):
         np.testing.assert_allclose(record.matrix, similarity(embed(texts, model)).matrix, atol=1e-5)
+    for role, record in (("base", panel.before), ("tuned", panel.after)):
+        assert f"{role}: {record.matrix[0, 2]:+.4f} and {record.matrix[0, 2]:+.4f}" in panel.static()
+    assert "exact: the vector of a text is a sum over its tokens" in panel.static()
     assert panel.message == "3 sentences compared"
     panel.close()
     engine().close()

@@ -54,9 +54,9 @@ def doubts(card: Card, reading: Reading) -> tuple[Doubt, ...]:
 
 
 def _cut(doubt: Doubt) -> Doubt:
-    if len(doubt.sentence) <= LONGEST:
-        return doubt
-    return dataclasses.replace(doubt, sentence=f"{doubt.sentence[: LONGEST - 1]}…")
+    # Names in a card can hold what no terminal and no comment of a YAML file should get.
+    said = "".join(letter if letter.isprintable() else " " for letter in doubt.sentence[:LONGEST])
+    return dataclasses.replace(doubt, sentence=said if len(doubt.sentence) <= LONGEST else f"{said[:-1]}…")
 
 
 def _statistics(card: Card) -> Iterator[Doubt]:
@@ -145,7 +145,8 @@ def _apart(card: Card, front: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def _losses(card: Card) -> Iterator[Doubt]:
-    for loss in card.losses:
+    for outer in card.losses:
+        loss = read_recipe.innermost(outer)
         if loss.custom:
             yield Doubt(
                 "custom-loss",

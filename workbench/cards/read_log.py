@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.cards.read_recipe import built, roles
 from workbench.cards.read_record import Card, CardData, Doubt, called, some
-from workbench.cards.read_steps import FIT, LOGGING_STEPS, Steps, counted_rows, setting
+from workbench.cards.read_steps import FIT, LOGGING_STEPS, Steps, counted_rows, setting, version
 from workbench.catalog import losses as catalog
 from workbench.errors import RecipeError
 
@@ -88,18 +88,13 @@ def _sizes(card: Card, counted: Steps) -> Iterator[Doubt]:
     if counted.devices:
         evidence["devices"] = counted.devices
         meant += f"; they would agree on {counted.devices} devices"
-    elif _version(card) and SIZE_BUG[0] <= _version(card) < SIZE_BUG[1]:
+    elif SIZE_BUG[0] <= version(card.library_version) < SIZE_BUG[1]:
         meant += f"; Sentence Transformers {card.library_version} prints the size of the whole split where only a part of it was used"
     yield Doubt(
         "size-contradicts-steps",
         f"{sizes:,} rows in batches of {batch} make {counted.batches:,} batches, but step {step} at epoch {epoch} ({step}{f' × {gathered}' if gathered != 1 else ''} / {epoch}) means {low:,}{f' to {high:,}' if high != low else ''} batches{meant}.",
         evidence,
     )
-
-
-def _version(card: Card) -> tuple[int, int] | tuple[()]:
-    said = (card.library_version or "").split(".")[:2]
-    return (int(said[0]), int(said[1])) if len(said) == 2 and all(p.isdecimal() and len(p) < 6 for p in said) else ()
 
 
 def _length(card: Card, counted: Steps) -> Iterator[Doubt]:
@@ -117,7 +112,7 @@ def _length(card: Card, counted: Steps) -> Iterator[Doubt]:
     if total is not None and last > total:
         yield Doubt(
             "steps-beyond",
-            f"The log goes on to step {last:,}, but rows, batch and epochs make {some(total, 'step')}.",
+            f"The log goes on to step {last:,}, but {'max_steps ends it after' if setting(card, 'max_steps') > 0 else 'rows, batch and epochs make'} {some(total, 'step')}.",
             {"last": last, "steps": total},
         )
     elif logged == [LOGGING_STEPS]:

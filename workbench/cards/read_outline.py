@@ -14,7 +14,7 @@ from typing import Any
 
 Table = list[list[str]]
 LARGEST = 1e15  # larger numbers are no counts and no rates, and overflow arithmetic
-_NUMBER = re.compile(r"[-+]?((\d{1,3}(,\d{3})+|\d+)(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?")
+_NUMBER = re.compile(r"[-+]?(([1-9]\d{0,2}(,\d{3})+|\d+)(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?")
 _RULE = re.compile(r"\s*\|(:?-+:?\|)+\s*")
 _BARE = re.compile(r"(?<!\\)\|")
 _WHOLE = re.compile(r"[-+]?\d+")
@@ -22,7 +22,7 @@ _WHOLE = re.compile(r"[-+]?\d+")
 
 @dataclass
 class Item:
-    """One item of a list: its first line as it stands in the card, its text, and what is inside it."""
+    """One item of a list: its first lines as they stand in the card, its text, and what is inside it."""
 
     line: str = ""
     text: str = ""
@@ -97,7 +97,7 @@ def outline(body: str, *, unescape: bool) -> list[Section]:
             if cells is not None:
                 cells[-1].append(text.strip())
             elif items:
-                _say(items[-1], text, lines[token.map[0]] if token.map else text)
+                _say(items[-1], text, "\n".join(lines[slice(*token.map)]) if token.map else text)
             else:
                 now.texts.append(text)
     return sections
@@ -156,8 +156,10 @@ def number(text: str) -> float | int | None:
 
 def whole(text: str) -> int | None:
     """A number of rows, tokens or steps in a line: the first whole number in it; None where there is none."""
-    found = next(filter(None, (re.fullmatch(r"\(?(-?[\d,]{1,20})\W*", word) for word in text.split())), None)
-    value = number(found[1]) if found else None
+    words = [*text.split(), ""]
+    counts = ((re.fullmatch(r"\(?(-?[\d,]{1,20})\W*", word), after) for word, after in pairwise(words))
+    found, after = next(filter(lambda count: count[0], counts), (None, ""))
+    value = number(found[1]) if found and not after[:1].isdigit() else None  # 1 234 is neither 1 nor 234
     return value if isinstance(value, int) and value >= 0 else None
 
 
@@ -188,22 +190,26 @@ def plain_value(value: Any) -> Any:
     """A value that JSON can hold; numbers that are none become text.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: it holds something else, or a whole number beyond all counts.
     """
+    if isinstance(value, str):
+        return value.encode("utf-8", errors="replace").decode("utf-8")  # an escape can spell out half a character
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
         return [plain_value(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): plain_value(item) for key, item in value.items()}
+        return {str(plain_value(key)): plain_value(item) for key, item in value.items()}
     raise ValueError
 
 
 def named_lines(section: Section) -> Iterator[tuple[str, str]]:
-    """(name, value) of items such as ``- `seed`: 42``, with spaces at the end as they stand."""
+    """(name, value) of items such as ``- `seed`: 42``, with further lines and spaces at the end as they stand."""
     for item in section.items:
-        found = re.match(r"\s*[-*+] `(\w+)`:(?: (.*)|$)", item.line)
+        found = re.fullmatch(r"\s*[-*+] `(\w+)`:(?: (.*))?", item.line, re.DOTALL)
         if found:
             yield found[1], found[2] or ""

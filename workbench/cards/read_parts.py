@@ -194,7 +194,8 @@ def _wrapping(loss: CardLoss, named: Sequence[str]) -> CardLoss:
     name = called[0] if called else next(iter(later), None)
     if name is None:
         return CardLoss(loss.name, loss.path, parameters, unread=loss.unread)
-    wrapped = _wrapping(CardLoss(name, name, custom=name not in known), later)
+    unread = inner if isinstance(inner, str) and inner != name else ""
+    wrapped = _wrapping(CardLoss(name, name, custom=name not in known, unread=unread), later)
     return CardLoss(loss.name, loss.path, parameters, inner=wrapped, unread=loss.unread)
 
 
@@ -226,7 +227,9 @@ def log(sections: Sequence[Section]) -> tuple[tuple[dict[str, float | None], ...
     tables = [table for section in sections for table in section.tables if table and {"Epoch", "Step"} <= set(table[0])]
     rows, best = [], None
     for cells in tables[0][1:] if tables else []:
-        row = dict(zip(tables[0][0], map(number, cells), strict=False))
+        # Only steps are written with commas at the thousands: 2,512 as a loss is as likely 2.512.
+        named = zip(tables[0][0], cells, strict=False)
+        row = {name: number(cell) if name == "Step" or "," not in cell else None for name, cell in named}
         rows.append(row)
         if cells and all(cell.startswith("**") for cell in cells if cell) and isinstance(row.get("Step"), int):
             best = int(row["Step"] or 0)
@@ -255,9 +258,13 @@ def _scores(section: Section, table: Table, place: int) -> CardScores:
         description=section.title,
         data=(names[0] if len(names) == 1 else None) if head == "Value" else head,
         primary=next((name for name, bold, _ in rows if bold), None),
-        metrics={name: number(cell) for name, _, cell in rows},
-        why={name: undefined(bare(cell)) for name, _, cell in rows if number(cell) is None},
+        metrics={name: _score(cell) for name, _, cell in rows},
+        why={name: undefined(bare(cell)) for name, _, cell in rows if _score(cell) is None},
     )
+
+
+def _score(cell: str) -> float | None:
+    return None if "," in cell else number(cell)  # no score has thousands: 0,812 is another language's 0.812
 
 
 def undefined(said: str) -> str:

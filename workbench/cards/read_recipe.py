@@ -15,6 +15,7 @@ from workbench.errors import RecipeError
 from workbench.recipe import Loss, Recipe
 
 UNNAMED = "unnamed-dataset"
+WHOLE_RUN = 0.999999  # a warm-up over all steps: the recipe takes 1 for one step
 LABELS = ("label", "labels", "score", "scores")  # the library reads a column of these names as the target
 # Hyperparameter -> the recipe's setting, where only the name differs.
 NAMES = {
@@ -74,8 +75,9 @@ def carried_recipe(card: Card) -> Recipe | None:
     if card.recipe_text is None:
         return None
     try:
-        return Recipe.from_yaml(card.recipe_text + "\n")
-    except RecipeError:
+        found = Recipe.from_yaml(card.recipe_text + "\n")
+        return found if found.fingerprint else None
+    except (ValueError, OverflowError):  # a RecipeError, or what numbers and escapes that nobody writes come to
         return None
 
 
@@ -128,15 +130,21 @@ def _number(card: Card, name: str) -> Any:
 
 def _warmup(card: Card) -> float:
     """Steps where they are given, else the share; the trainer asks in this order too."""
-    count, share = setting(card, "warmup_steps"), card.hyperparameters.get("warmup_ratio")
-    if count or not isinstance(share, int | float) or isinstance(share, bool):
-        return count
-    return share
+    count, share = setting(card, "warmup_steps"), _share(card.hyperparameters.get("warmup_ratio"))
+    return count if count or share is None else min(share, WHOLE_RUN)
+
+
+def _share(said: Any) -> float | None:
+    return said if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1 else None
 
 
 def _prompts(card: Card) -> Any:
     """Prompts that a recipe can say: one for all texts, or one a column."""
-    said = card.hyperparameters.get("prompts")
+    said, data = card.hyperparameters.get("prompts"), card.train
+    if isinstance(said, dict) and data:
+        said = said.get(data.name, said)  # the trainer takes names of data sets for keys, too
+        if isinstance(said, dict) and not {column.name for column in data.columns}.issuperset(said):
+            return None
     plain = isinstance(said, dict) and all(isinstance(prompt, str) for prompt in said.values())
     return said if isinstance(said, str) or plain else None
 
@@ -210,6 +218,8 @@ def known_parameters(loss: CardLoss) -> dict[str, Any]:
             # Older versions misspell a distance; a model is printed as the call that makes it.
             said = said.replace("eucledian", "euclidean")
             call = re.fullmatch(r"\w+\(['\"]([^'\"]+)['\"].*\)", said)
+            if parameter.kind == "model" and not call and re.match(r"SentenceTransformer\b", said):
+                continue  # a model without its name: the loss then asks for it
             said = call[1] if call and parameter.kind == "model" else said
         found[name] = said
     return found
@@ -241,12 +251,11 @@ def doubts(card: Card) -> Iterator[Doubt]:
 
 def _assumed(card: Card) -> Iterator[Doubt]:
     if card.how == "unknown":
-        if card.datasets:
-            yield Doubt(
-                "settings-missing",
-                "The card prints no hyperparameters, so the recipe takes the trainer's defaults: batch 8, 3 epochs, learning rate 5e-05.",
-                {"assumed": TRAINER},
-            )
+        yield Doubt(
+            "settings-missing",
+            "The card prints no hyperparameters, so the recipe takes the trainer's defaults: batch 8, 3 epochs, learning rate 5e-05.",
+            {"assumed": TRAINER},
+        )
         return
     every = card.hyperparameters
     missing = [name for name in TRAINER if name not in every]
@@ -258,12 +267,20 @@ def _assumed(card: Card) -> Iterator[Doubt]:
             f"The card leaves out {', '.join(missing)}; the recipe takes the trainer's defaults: {listed}.",
             {"assumed": assumed},
         )
+    share = every.get("warmup_ratio")
+    if share is not None and _share(share) is None:
+        yield Doubt(
+            "setting-unreadable",
+            f"The card says warmup_ratio: {share!r:.80}, which is no share of the steps; the recipe does without.",
+            {"setting": "warmup_ratio", "said": str(share)[:80], "assumed": 0},
+        )
     for name in TRAINER:
-        if name in every and setting(card, name) != every[name]:
+        said, taken = every.get(name), setting(card, name)
+        if name in every and (said != taken or isinstance(said, bool) != isinstance(taken, bool)):  # 1 == True
             yield Doubt(
                 "setting-unreadable",
-                f"The card says {name}: {every[name]!r:.80}, which is not what such a setting holds; the recipe takes {TRAINER[name]!r}.",
-                {"setting": name, "said": str(every[name])[:80], "assumed": TRAINER[name]},
+                f"The card says {name}: {said!r:.80}, which is not what such a setting holds; the recipe takes {TRAINER[name]!r}.",
+                {"setting": name, "said": str(said)[:80], "assumed": TRAINER[name]},
             )
 
 
@@ -292,9 +309,10 @@ def _about_loss(loss: CardLoss, *, inside: bool = False) -> Iterator[Doubt]:
             {"left_out": unknown},
         )
     if loss.inner:
-        yield Doubt(
-            "inner-loss",
-            f"The card names {loss.inner.name} inside {loss.name} without its parameters; the recipe takes the library's defaults.",
-            {"loss": loss.inner.name},
-        )
+        if not loss.inner.custom and not loss.inner.unread:
+            yield Doubt(
+                "inner-loss",
+                f"The card names {loss.inner.name} inside {loss.name} without its parameters; the recipe takes the library's defaults.",
+                {"loss": loss.inner.name},
+            )
         yield from _about_loss(loss.inner, inside=True)

@@ -18,6 +18,7 @@ TRAINER: dict[str, Any] = {
 # What the old fit() does where nobody says otherwise, whatever its card prints.
 FIT: dict[str, Any] = {"learning_rate": 2e-5, "weight_decay": 0.01, "warmup_steps": 10_000}
 LOGGING_STEPS = 500
+WHOLE_STEPS = (4, 52)  # before it, Transformers counted no step for the batches that are left at the end of an epoch
 HALF_DIGIT = 5e-5  # epochs are logged with four decimals
 DEVICES = (2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 
@@ -58,7 +59,12 @@ class Steps:
 
 def steps(card: Card) -> Steps:
     """Work out the steps of a card's run."""
-    batch, gathered = _positive(card, "per_device_train_batch_size"), _positive(card, "gradient_accumulation_steps")
+    limit, epochs = setting(card, "max_steps"), setting(card, "num_train_epochs")
+    end = int(limit) if limit > 0 else None
+    batch, gathered = setting(card, "per_device_train_batch_size"), setting(card, "gradient_accumulation_steps")
+    if not all(count >= 1 and count == int(count) for count in (batch, gathered)):
+        return Steps(None, None, None, None, None, end)  # no such run was done, and nothing follows from its numbers
+    batch, gathered = int(batch), int(gathered)
     drop = setting(card, "dataloader_drop_last")
     batches, implied = _batches(card, batch, drop), _implied(card, gathered)
     rows = devices = None
@@ -71,13 +77,16 @@ def steps(card: Card) -> Steps:
     if implied and implied[0] <= implied[1] and not (batches and implied[0] <= batches <= implied[1]):
         known = implied[0] if implied[0] == implied[1] else None
     per_epoch = math.ceil(known / gathered) if known else None
-    limit, epochs = setting(card, "max_steps"), setting(card, "num_train_epochs")
-    total = int(limit) if limit > 0 else math.ceil(epochs * per_epoch) if per_epoch and epochs > 0 else None
+    if known and () < version(card.versions.get("Transformers")) < WHOLE_STEPS:
+        per_epoch = max(1, known // gathered)
+    total = end or (math.ceil(epochs * per_epoch) if per_epoch and epochs > 0 else None)
     return Steps(batches, implied, rows, devices, per_epoch, total)
 
 
-def _positive(card: Card, name: str) -> int:
-    return max(1, int(setting(card, name)))
+def version(said: str | None) -> tuple[int, ...]:
+    """The first two numbers of a version; empty where it has none."""
+    parts = (said or "").split(".")[:2]
+    return tuple(map(int, parts)) if len(parts) == 2 and all(p.isdecimal() and len(p) < 6 for p in parts) else ()
 
 
 def _batches(card: Card, batch: int, drop: bool) -> int | None:

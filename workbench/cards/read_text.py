@@ -15,6 +15,7 @@ from workbench.errors import ModelError
 MAX_BYTES = 10_000_000
 MAX_LINES = 100_000  # some ten seconds of parsing
 MAX_FRONT = 200_000  # characters of front matter; PyYAML takes some seconds for so many
+LONGEST_NUMBER = 40  # characters
 TABLES = {"sloppy-windows-1252": "Windows-1252", "mac_roman": "Mac Roman"}
 # Every card of the library holds this face, so what became of it tells what was done to the whole text.
 FACE = "\N{HUGGING FACE}"
@@ -128,6 +129,17 @@ class _Loader(yaml.SafeLoader):
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Leave merge keys as they are: constructing one is then refused."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        """Half characters that escapes spell out are lost: no file can hold them."""
+        return str(super().construct_scalar(node)).encode("utf-8", errors="replace").decode("utf-8")
+
+    def construct_whole(self, node: yaml.ScalarNode) -> int | str:
+        """A number of more digits than anything is counted with stays text: Python neither prints nor divides it."""
+        return self.construct_yaml_int(node) if len(node.value) <= LONGEST_NUMBER else self.construct_scalar(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_whole)
 
 
 def front_matter(text: str) -> tuple[dict[str, Any], str, str]:

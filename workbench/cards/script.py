@@ -117,7 +117,10 @@ def export_tables(train: Examples, evaluation: Examples | None, folder: Path | N
 
 
 def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
-    """A Python script that repeats a recipe with Sentence Transformers alone, to the same weights.
+    """A Python script that repeats a recipe with Sentence Transformers alone.
+
+    To the same weights bit by bit where the recipe does not split batches by length (`split_by_length: false`); else the
+    loss and its gradients are the same, but dropout draws other numbers.
 
     The rows that the recipe trains on are written as Parquet (to `folder`, else to the workbench's cache), since that
     is the only form in which every source, held-out rows included, can be read back in one line.

@@ -175,10 +175,13 @@ def batches_can_be_filled(case: Case) -> Iterator[Finding]:
     if most <= case.rows / size:
         return
     fits = case.rows // most
+    result = "at the end of each epoch batches get small, down to a single row"
+    if case.recipe.drop_last:
+        result = "rows that fill no batch are left out of each epoch"
     yield case.finding(
         "batches-not-filled",
         "warning",
-        f"One text is in {most:,} of {case.rows:,} rows, but {case.recipe.batch_sampler} puts it into a batch of {size} only once: at the end of each epoch batches get small, down to a single row.",
+        f"One text is in {most:,} of {case.rows:,} rows, but {case.recipe.batch_sampler} puts it into a batch of {size} only once: {result}.",
         evidence={"most_rows_of_one_text": most, "full_batches": case.rows // size, "batch_size": size},
         fixed=f"set batch_size to {fits}" if fits > 1 else "",
         **({"batch_size": fits} if fits > 1 else {}),
@@ -230,7 +233,7 @@ def enough_steps(case: Case) -> Iterator[Finding]:
         message = f"drop_last leaves out every batch, since batch_size is {recipe.batch_size} and there are {case.rows:,} rows, so the run will not start."
     elif whole:
         code = "batch-larger-than-data"
-        message = f"A batch of {recipe.batch_size} is larger than the {case.rows:,} rows, so an epoch is a single batch: {in_all}."
+        message = f"A batch of {recipe.batch_size} is larger than the {case.rows:,} row{'' if case.rows == 1 else 's'}, so an epoch is a single batch: {in_all}."
     elif steps >= FEW_STEPS:
         code, severity = "short-epochs", "note"
         message = f"The rows are few for batches of {recipe.batch_size}: {in_all}."
@@ -258,7 +261,8 @@ def _smaller_batches(case: Case) -> tuple[str, dict[str, object]]:
     if size < 4:
         size = case.rows if case.recipe.batch_size > case.rows else 1
     size = 2 ** (size.bit_length() - 1)
-    return (f"set batch_size to {size}", {"batch_size": size}) if 1 < size < case.recipe.batch_size else ("", {})
+    least = 4 if case.recipe.batch_sampler == "group_by_label" else 2
+    return (f"set batch_size to {size}", {"batch_size": size}) if least <= size < case.recipe.batch_size else ("", {})
 
 
 def _longer(case: Case) -> tuple[str, dict[str, object]]:

@@ -179,6 +179,11 @@ class Case:
         return {str(name): str(text) for name, text in prompts.items() if text} if isinstance(prompts, dict) else {}
 
     @property
+    def default_prompt(self) -> str:
+        """The prompt that the model puts before a text of no stated kind; empty for none."""
+        return self.model_prompts.get(str(self._own_settings.get("default_prompt_name")), "")
+
+    @property
     def similarity(self) -> str:
         """By what the model says that its vectors are compared: cosine, dot, euclidean or manhattan."""
         return str(self._own_settings.get("similarity_fn_name") or "cosine")

@@ -73,7 +73,7 @@ def text_columns_hold_texts(case: Case) -> Iterator[Finding]:
             message = f"{percent(float(codes[at]))} of the texts in {column!r} are addresses, numbers, dates or codes, but its role is {role}."
             yield case.finding("column-of-no-texts", "warning", message, evidence=evidence, fixed=fixed, **changes)
         elif role == "negative" and different <= FEW_VALUES and case.rows >= ROWS_OF_EACH * different:
-            message = f"{column!r} holds only {different} different texts in {case.rows:,} rows, and each counts as a negative."
+            message = f"{column!r} holds only {different} different text{'' if different == 1 else 's'} in {case.rows:,} rows, and each counts as a negative."
             yield case.finding("few-different-negatives", "warning", message, evidence=evidence, fixed=fixed, **changes)
 
 

@@ -112,7 +112,8 @@ def padding_is_little(case: Case) -> Iterator[Finding]:
         return
     enough = int(np.quantile(case.texts.tokens, RARELY, method="higher"))
     lower = enough if enough < (case.limit or 0) and padding_of(case, enough).waste <= MUCH else None
-    fixed, changes = "", {}
+    fixed = ""
+    changes: dict[str, Any] = {}
     if on_cpu:
         fixed, changes = "turn split_by_length on, which computes the same with less padding", {"split_by_length": True}
     elif lower:

@@ -67,7 +67,7 @@ def rate_suits_the_model(case: Case) -> Iterator[Finding]:
     if low <= rate <= high:
         return
     times = good / rate if rate < low else rate / good
-    result = f"{times:,.0f} times below what {kind} is known to learn with (about {good:g}), so {case.steps:,} steps will change next to nothing"
+    result = f"{times:,.0f} times below what is known to work for {kind} (about {good:g}), so {case.steps:,} steps will change next to nothing"
     if rate > high:
         result = f"{times:,.0f} times above what is known to work for {kind} (about {good:g}), so the vectors will most likely fall into one place or grow without end"
     yield case.finding(
@@ -97,7 +97,7 @@ def steps_move_the_weights(case: Case) -> Iterator[Finding]:
     """Learning rate, clipping and steps let the weights move at all."""
     recipe, norm = case.recipe, case.stored.norm
     sgd = recipe.optimizer == "sgd"
-    if not norm or recipe.lora or (sgd and not recipe.max_grad_norm):
+    if not norm or not math.isfinite(norm) or recipe.lora or (sgd and not recipe.max_grad_norm):
         return
     each = math.sqrt(case.stored.weights) * case.steps / norm  # AdamW, for a rate of 1
     farthest = recipe.learning_rate * (recipe.max_grad_norm * case.steps / norm if sgd else each)
@@ -151,7 +151,7 @@ def something_is_seen(case: Case) -> Iterator[Finding]:
     """Loss, scores and checkpoints come before the end."""
     for setting, (share, severity) in EVERY.items():
         amount = getattr(case.recipe, setting)
-        if amount < 1 or steps_of(amount, case.steps) < case.steps or case.steps < 2:
+        if steps_of(amount, case.steps) < case.steps or case.steps < 2:
             continue
         if setting == "eval_steps" and case.evaluation is None:
             continue

@@ -81,15 +81,17 @@ class Watch:
     def not_finite(self, step: int, what: str, value: float) -> list[Finding]:
         """The loss or the gradient norm of a step is no number; the step is not made."""
         numbers = {"step": step, what: str(value), "measured_on": f"the batch of step {step}"}
-        texts = "look at the texts of that batch" if what == "loss" else "the scale of the loss"
+        mend = "look at the texts of that batch" if what == "loss" else "lower the scale of the loss"
+        first = step <= 1  # the weights are still the base model's, so that the rate has no part in it
+        mend = mend if first else f"lower the learning rate or {mend.removeprefix('lower ')}"
         return self.new([
             self.finding(
                 "not-finite",
                 "error",
-                f"The {what} is {value} at step {step}; lower the learning rate or {texts}.",
+                f"The {what} is {value} at step {step}; {mend}.",
                 why="One such step spoils every weight; a log that leaves such values out shows a loss of 0, as if all were learnt.",
                 evidence=numbers,
-                **self.slower_rate(),
+                **({} if first else self.slower_rate()),
             )
         ])  # fmt: skip
 
@@ -100,7 +102,7 @@ class Watch:
         evidence = {"step": step, "steps_without_gradient": count, "loss": loss, "measured_on": f"{count} steps"}
         if loss == 0:
             message = f"Loss and gradient were 0 in {count} steps up to step {step}: there is nothing left to learn."
-            why = "The loss asks no more of these rows; harder negatives or a larger margin would."
+            why = "The loss asks no more of these rows: harder negatives or a larger margin would, and labels that are all equal ask nothing."
             return self.new([self.finding("zero-gradient", "warning", message, why=why, evidence=evidence)])
         message = f"The gradient was exactly 0 in {count} steps up to step {step} while the loss is {loss:.4g}, so no weight moves."
         why = "Weights that are all zero, labels that are all equal, or a loss that no weight reaches give no gradient; more steps change nothing."
@@ -151,7 +153,7 @@ def recorded(events: Iterable[Event], recipe: Recipe | None = None) -> Findings:
         step = max(step, event["step"] if isinstance(event.get("step"), int) else 0)
         if event.get("kind") == "finding" and (finding := _read(event, recipe)) is not None:
             found[finding.code] = finding
-    about = f"watched over {step:,} steps, with {probes} look{'s' if probes != 1 else ''} at up to {PROBE_TEXTS} probe texts"
+    about = f"watched over {step:,} step{'s' if step != 1 else ''}, with {probes} look{'s' if probes != 1 else ''} at up to {PROBE_TEXTS} probe texts"
     return Findings(found.values(), about=about if probes else "")
 
 

@@ -42,7 +42,7 @@ def there_is_an_evaluation(case: Case) -> Iterator[Finding]:
     yield case.finding(
         "few-evaluation-rows",
         "warning",
-        f"There are only {groups} different first texts to score on, so a score such as an accuracy is uncertain by about ±{half:.2f}, and a difference of two models hardly shows.",
+        f"There are only {groups} different first text{'' if groups == 1 else 's'} to score on, so a score such as an accuracy is uncertain by about ±{half:.2f}, and a difference of two models hardly shows.",
         evidence={"evaluation_rows": len(case.evaluation), "independent_rows": groups, "half_interval": half, "measured_on": _measured(case)},
         fixed=f"hold out {share:.0%} of the rows" if better else "",
         **({"eval_share": share} if better else {}),

@@ -11,6 +11,7 @@ from workbench.errors import RecipeError
 from workbench.recipe import Loss, Recipe
 
 GOOD_MARGIN = 0.3
+FEW_CLASSES = 1000
 
 
 def with_innermost(loss: Loss, new: Loss) -> Loss:
@@ -31,12 +32,20 @@ def suited_loss(loss: Loss, data: Examples) -> Loss | None:
             {"margin": GOOD_MARGIN} if info.name.startswith("Batch") and info.parameter("margin") else {}
         )
         if info.parameter("num_labels") and label_kind(data) == "class":
-            parameters["num_labels"] = max(data.to_training()["label"]) + 1
+            highest = max(data.to_training()["label"])
+            if not places_for(highest, len(data)):
+                continue
+            parameters["num_labels"] = highest + 1
         try:
             return with_innermost(loss, Loss(info.name, **parameters))
         except RecipeError:
             continue
     return None
+
+
+def places_for(highest: int, rows: int) -> bool:
+    """Whether a loss can have a place for every class up to the highest: numbers far above the rows are no counts."""
+    return highest < max(rows, FEW_CLASSES)
 
 
 def misfit_of(recipe: Recipe, data: Examples) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from workbench.checks.case import Case
 from workbench.checks.codes import finds
@@ -67,7 +68,7 @@ def margin_can_be_met(case: Case) -> Iterator[Finding]:
 @finds(
     "dot-product-scaled", "warning", when="dot products of vectors that are not of unit length are multiplied by 5 or more",
     why="Measured on a small model: loss 9.4 and gradient norm 346 with dot products at scale 20, against 2.1 and 21 with cosines.",
-    fix="compares by cosine",
+    fix="compares by cosine, or sets the scale to 1 where the model compares by dot products",
 )  # fmt: skip
 @finds(
     "scale-too-small", "warning", when="even a perfect model keeps half of the loss of guessing, by scale or temperature",
@@ -84,14 +85,16 @@ def scale_can_tell_apart(case: Case) -> Iterator[Finding]:
     scale = given if name == "scale" else 1 / given
     candidates = min(case.recipe.batch_size, case.rows) * max(1, len(case.train.texts) - 1)
     measured = f"parameters of the loss, batches of {case.recipe.batch_size}, and the modules of {case.recipe.model}"
+    own = case.similarity == "dot"
+    mend: dict[str, Any] = {name: 1.0} if own else {"similarity_fct": "cos_sim"}
     if similarity == "dot_score" and not case.model.normalized and scale >= 5:
         yield case.finding(
             "dot-product-scaled",
             "warning",
             f"Dot products of vectors that are not of unit length are multiplied by {scale:g}, so the first losses and gradients will be many times too large.",
             evidence={"scale": scale, "similarity_fct": "dot_score", "unit_vectors": "no", "measured_on": measured},
-            fixed="set similarity_fct to cos_sim",
-            loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "similarity_fct": "cos_sim"}),
+            fixed=f"set {name} to 1" if own else "set similarity_fct to cos_sim",
+            loss=case.with_loss(case.loss.name, **{**case.loss.parameters, **mend}),
         )
     if similarity != "cos_sim" or candidates < 2:
         return
@@ -127,13 +130,14 @@ def similarities_agree(case: Case) -> Iterator[Finding]:
     wanted = next(
         (choice for choice in (parameter.choices if parameter else ()) if case.similarity[:3] in choice.lower()), None
     )
-    margin: dict[str, float] = {
-        key: GOOD_MARGIN for key in ("triplet_margin", "margin") if key in case.values and case.similarity == "cosine"
-    }
+    # with them, what suited the other measure would be out of reach or blow up
+    known = {"cosine": (("triplet_margin", "margin"), GOOD_MARGIN), "dot": (("scale",), 1.0)}
+    keys, good = known.get(case.similarity, ((), 0.0))
+    more: dict[str, float] = {key: good for key in keys if key in case.values}
     fixed, changes = "", dict[str, Loss]()
     if wanted is not None and case.loss.name not in ("MarginMSELoss", "DistillKLDivLoss"):
-        changes["loss"] = case.with_loss(case.loss.name, **{**case.loss.parameters, name: wanted, **margin})
-        fixed = f"set {name} to {wanted}" + "".join(f" and {key} to {value:g}" for key, value in margin.items())
+        changes["loss"] = case.with_loss(case.loss.name, **{**case.loss.parameters, name: wanted, **more})
+        fixed = f"set {name} to {wanted}" + "".join(f" and {key} to {value:g}" for key, value in more.items())
     yield case.finding(
         "similarity-differs",
         "note",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from workbench.checks.case import Case, listed, percent
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
+from workbench.checks.fitting import places_for
 from workbench.data.examples import cut_text
 
 REACH = {"CosineSimilarityLoss": 1.0, "MarginMSELoss": 2.0}  # largest size of what unit vectors can give
@@ -119,8 +121,7 @@ def classes_meet(case: Case) -> Iterator[Finding]:
         return
     if case.recipe.batch_sampler == "group_by_label":
         return
-    counts = np.bincount(case.labels)
-    sizes = counts[counts > 0]
+    sizes = np.unique(case.labels, return_counts=True)[1]
     if len(sizes) < 2:
         return
     batch = min(case.recipe.batch_size, case.rows)
@@ -145,15 +146,20 @@ def classes_meet(case: Case) -> Iterator[Finding]:
 
 def _all(rows: int, sizes: np.ndarray, batch: int) -> np.ndarray:
     """Chance that a random batch with a row of a class of such a size holds nothing else. Shape (classes,)."""
-    places = np.arange(batch - 1)[:, None]
-    return np.prod(np.clip((sizes[None, :] - 1 - places) / (rows - 1 - places), 0, 1), axis=0)
+    return _drawn(rows, sizes - 1, batch)
 
 
 def _alone(rows: int, sizes: np.ndarray, batch: int) -> np.ndarray:
     """Chance that a row of a class of such a size meets none of its class in a random batch. Shape (classes,)."""
-    # one after another, the other places of the batch go to rows of other classes
-    places = np.arange(batch - 1)[:, None]
-    return np.prod(np.clip((rows - sizes[None, :] - places) / (rows - 1 - places), 0, 1), axis=0)
+    return _drawn(rows, rows - sizes, batch)
+
+
+def _drawn(rows: int, kind: np.ndarray, batch: int) -> np.ndarray:
+    """Chance that all other places of a batch go to rows of one kind, of which there are so many. Shape (kinds,)."""
+    factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, rows + 1)))])  # as logarithms
+    left = np.maximum(kind - (batch - 1), 0)
+    chance = np.exp(factorial[kind] - factorial[left] - factorial[rows - 1] + factorial[rows - batch])
+    return np.where(kind >= batch - 1, chance, 0.0)
 
 
 def _usable(sizes: np.ndarray) -> int:
@@ -228,20 +234,23 @@ def _left_out(case: Case) -> Iterator[Finding]:
 
 @finds(
     "too-few-places-for-classes", "error", when="a class has a number that `num_labels` has no place for",
-    why="Classes are counted from 0: the highest number plus one is the number of places.", fix="raises `num_labels`",
+    why="Classes are counted from 0: the highest number plus one is the number of places.", fix="raises `num_labels`, unless the labels are numbers of another kind, far above the number of rows",
 )  # fmt: skip
 def classes_are_counted(case: Case) -> Iterator[Finding]:
     """SoftmaxLoss has a place for every class."""
     classes = case.loss.parameters.get("num_labels")
     if classes is None or case.label_kind not in ("class", "binary") or (highest := int(case.labels.max())) < classes:
         return
+    new: dict[str, Any] = {}
+    if places_for(highest, case.rows):
+        new["loss"] = case.with_loss(case.loss.name, **{**case.loss.parameters, "num_labels": highest + 1})
     yield case.finding(
         "too-few-places-for-classes",
         "error",
         f"{case.loss.name} has places for {classes} classes, but the label {highest} occurs, so the run will stop.",
         evidence={"num_labels": classes, "highest_label": highest},
-        fixed=f"set num_labels to {highest + 1}",
-        loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "num_labels": highest + 1}),
+        fixed=f"set num_labels to {highest + 1}" if new else "",
+        **new,
     )
 
 
@@ -254,8 +263,8 @@ def labels_agree(case: Case) -> Iterator[Finding]:
     if case.label_kind not in ("class", "binary"):
         return
     group = np.unique(case.texts.whole, return_inverse=True)[1]
-    most = int(case.labels.max()) + 1
-    pairs = np.unique(group * most + case.labels) // most
+    classes = np.unique(case.labels, return_inverse=True)[1]
+    pairs = np.unique(group * case.rows + classes) // case.rows
     torn = np.flatnonzero(np.bincount(pairs)[group] > 1)
     if not len(torn):
         return

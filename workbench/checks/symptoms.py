@@ -207,7 +207,8 @@ def vectors_stay_apart(watch: Watch, event: Event) -> Iterator[Finding]:
     if first is None or first is event or None in (event["cosine"], event["rank"], first["cosine"], first["rank"]):
         return
     ranks, cosines = (first["rank"], event["rank"]), (first["cosine"], event["cosine"])
-    narrow = (1 - cosines[0]) >= SPREAD_FALLS * (1 - cosines[1])
+    # vectors that were one from the start have not fallen; cosines are known to the sixth place
+    narrow = (1 - cosines[0]) >= SPREAD_FALLS * max(1 - cosines[1], 1e-6)
     if cosines[1] < COLLAPSED_COSINE or (ranks[0] < RANK_FALLS * ranks[1] and not narrow):
         return
     yield watch.finding(

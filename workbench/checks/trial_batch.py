@@ -135,7 +135,7 @@ def judge(columns: Sequence[Sequence[str]], vector_of: dict[str, np.ndarray]) ->
         vector_of: text -> its vector, float64, shape (d,).
     """
     texts = [text for text in vector_of if text.strip()]
-    vectors = np.array([vector_of[text] for text in texts]).reshape(len(texts), -1)  # (texts, d)
+    vectors = np.array([vector_of[text] for text in texts]).reshape(len(texts), -1 if texts else 0)  # (texts, d)
     finite = np.isfinite(vectors).all(axis=1)
     cosine, rank, zero = spread(vectors)
     return Sample(

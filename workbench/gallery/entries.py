@@ -15,12 +15,12 @@ from workbench.gallery.zero_bert import POSITIONS, zero_bert
 from workbench.recipe import DEFAULT_MODEL, DataSpec, Loss, Recipe
 
 GOOD_MARGIN = 0.3
-SENTENCE_TOKENS, SENTENCE_WORDS = 80, 3
+SENTENCE_WORDS = 3
 OWN_LOSS = Path(__file__).with_name("soft_f1_mse.py")
 # The library's fit() built its own optimizer, whatever its card printed.
 FIT = {"epochs": 3, "batch_size": 16, "learning_rate": 2e-5, "weight_decay": 0.01, "warmup": 0}
-# What nobody changed.
-DEFAULTS = dict.fromkeys(("logging_steps", "eval_steps", "save_steps"), meanings.EVERY)
+# What nobody changed, and what there was not.
+DEFAULTS = {**dict.fromkeys(("logging_steps", "eval_steps", "save_steps"), meanings.EVERY), "split_by_length": False}
 PRINTED_RATE = 5e-5
 FIT_SAID = f"the card prints the rate {PRINTED_RATE:g} of settings that fit() never read; the recipe has fit()'s own {FIT['learning_rate']:g} and weight decay {FIT['weight_decay']:g}, and no warm-up, of which the card says nothing"
 
@@ -177,8 +177,8 @@ def _broken_texts() -> Entry:
         card,
         (*said, _rows_said(card, len(broken), "a sentence and the next, broken on purpose"), FIT_SAID),
         recipe,
-        recipe.changed(data=whole, max_seq_length=SENTENCE_TOKENS, batch_sampler="no_duplicates", **_seen()),
-        f"{len(better.mended):,} rows with broken signs repaired, {len(better.left_out):,} rows with a text of fewer than {SENTENCE_WORDS} words left out, and texts cut at {SENTENCE_TOKENS} tokens, so that a few endless ones do not fill whole batches with padding; no text twice in a batch, as the next sentence of one row is the first of another",
+        recipe.changed(data=whole, batch_sampler="no_duplicates", **_seen()),
+        f"{len(better.mended):,} rows with broken signs repaired, {len(better.left_out):,} rows with a text of fewer than {SENTENCE_WORDS} words left out; no text twice in a batch, as the next sentence of one row is the first of another; batches split by length, so that a few endless texts do not fill them with padding",
         meanings.of_broken_texts,
         steps=30,
     )
@@ -203,9 +203,10 @@ def _zero_weights() -> Entry:
         warmup=0.1,
         precision="fp16",
         eval_steps=10,
+        split_by_length=False,
     )
     mended = recipe.changed(
-        model=DEFAULT_MODEL, max_seq_length=256, batch_size=16, learning_rate=2e-5, precision="auto", eval_steps=0.2
+        model=DEFAULT_MODEL, max_seq_length=256, batch_size=16, learning_rate=2e-5, precision="auto", **_seen()
     )
     return Entry(
         "004",
@@ -225,7 +226,7 @@ def _zero_weights() -> Entry:
 
 
 def _seen() -> dict[str, object]:
-    """How often loss, scores and checkpoints are seen in a mended recipe."""
+    """What a mended recipe leaves to its defaults: how often loss, scores and checkpoints are seen, splitting by length."""
     return {name: Recipe.model_fields[name].default for name in DEFAULTS}
 
 

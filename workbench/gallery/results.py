@@ -145,9 +145,13 @@ def read(path: Path = KEPT) -> dict[str, Result]:
         ) from None
 
 
-def write(results: Sequence[Result], folder: Path) -> None:
-    """Write results.json and, for reading, results.txt into a folder; what is there of other entries stays."""
-    kept = read(folder / KEPT.name) | {result.name: result for result in results}
+def write(result: Result, folder: Path) -> None:
+    """Write results.json and, for reading, results.txt into a folder; what is there of other entries stays.
+
+    Raises:
+        RunError: what is there is damaged.
+    """
+    kept = read(folder / KEPT.name) | {result.name: result}
     every = [kept[name] for name in sorted(kept)]
     plain = {result.name: result.to_json() for result in every}
     files.replace_text(folder / KEPT.name, json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

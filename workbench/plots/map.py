@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
+from workbench.data.distinct import COLUMN, colour_choices, labels_of
+from workbench.data.load import load
+from workbench.errors import DataError, did_you_mean
 from workbench.plots import theme as house
+from workbench.spaces.clusters import clusters
 from workbench.spaces.encode import Space
-from workbench.spaces.project import Projection, project
+from workbench.spaces.project import Projection, check_seed, project
 from workbench.spaces.stages import sample
+
+if TYPE_CHECKING:
+    from workbench.data.examples import Examples
 
 WEBGL_FROM = 5000
 SVG_UP_TO = 5000
@@ -20,6 +30,11 @@ SYMBOLS_UP_TO = 2000
 TEXTS_UP_TO = 20_000
 POINTS_UP_TO = 100_000
 COLOURS = 20
+LABEL, CLUSTER, ONE_COLOUR, FAITHFUL = "label", "cluster", "one colour", "how faithful"
+UNKNOWN = "not measured"
+# neither end is lost on a white or a black ground, and they differ for every eye
+SCALE = [[0, house.REFERENCE], [1, house.AFTER]]
+HOVERS = (house.HOVER, house.HOVER // 2, 60, 36, 20, 10)  # characters, for a page of limited size
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +60,11 @@ def map_figure(
     title: str = "Map of the embedding space",
     theme: str = "light",
     labels: Sequence[str] | None = None,
+    faithful: bool = False,
     caption: bool = True,
     limit: int = POINTS_UP_TO,
     webgl: bool | None = None,
+    hover_bytes: int | None = None,
 ) -> go.Figure:
     """Points coloured by label; hover shows the escaped text, above 20,000 points the row number only.
 
@@ -59,31 +76,86 @@ def map_figure(
         title: any text; it is escaped.
         theme: light or dark.
         labels: n labels; None takes those of the space.
+        faithful: colour by the share of a text's nearest texts that are near on the map, and not by label.
         caption: say under the map how it was made.
         limit: above so many points a seeded sample is drawn, and the caption says so.
         webgl: draw by the graphics card; None does so above 5,000 points.
+        hover_bytes: texts are cut until all together are no longer than this in a page; None cuts each after 200
+            characters, above 2,000 points after 100.
     """
     rows = drawn_rows(projection, limit)
     if len(rows) == 0:
         return house.empty(title, f"There is nothing to draw: {projection.caption}", theme=theme)
     shown = house.figure(title, height=560, theme=theme)
     gl = len(rows) > WEBGL_FROM if webgl is None else webgl
-    for cloud in clouds(rows, projection.space.labels if labels is None else labels):
-        shown.add_trace(points(projection, cloud, len(rows), gl=gl))
+    names = kept_labels(projection) if faithful else projection.space.labels if labels is None else labels
+    cut = None if hover_bytes is None else _hover(projection, rows, hover_bytes)
+    for cloud in clouds(rows, names, projection.kept if faithful else None):
+        shown.add_trace(points(projection, cloud, len(rows), gl=gl, hover=cut))
     axis = {"showticklabels": False, "zeroline": False, "ticks": ""}
     shown.update_xaxes(title=f"{projection.engine.upper()} 1 (no unit)", **axis)
     shown.update_yaxes(title=f"{projection.engine.upper()} 2 (no unit)", **axis)
     shown.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "font": {"size": 11}}, margin={"b": 84})
+    if faithful:
+        shown.update_layout(legend_title={"text": "nearest texts kept", "font": {"size": 11}})
     if caption:
-        add_caption(shown, map_caption(projection, len(rows)))
+        add_caption(shown, map_caption(projection, len(rows), faithful=faithful))
     return shown
 
 
 def show_map(
-    space: Space, *, seed: int = 0, title: str = "Map of the embedding space", theme: str = "light"
+    space: Space,
+    *,
+    seed: int = 0,
+    colour: str | None = None,
+    labels: Sequence[object] | None = None,
+    data: Any = None,
+    title: str = "Map of the embedding space",
+    theme: str = "light",
 ) -> go.Figure:
-    """Project a space and draw it."""
-    return map_figure(project(space, seed=seed), title=title, theme=theme)
+    """Project a space and draw it.
+
+    Args:
+        space: n texts with their vectors.
+        seed: of the layout, the clusters and of samples.
+        colour: "label", "cluster", "one colour" or "how faithful" (the share of a text's nearest texts that are near
+            on the map); None takes the labels where there are some.
+        labels: n labels; None takes those of the space.
+        data: the table that the texts are from, or anything that `load` takes. The colour is then a column of it, or
+            "column", the names of the columns that a text stands in; None takes the label or the first that fits.
+        title: any text; it is escaped.
+        theme: light or dark.
+
+    Raises:
+        DataError: there is no such colour, not one label for each text, or the seed is none.
+    """
+    coloured = replace(space, labels=_labels(space, colour, labels, data, check_seed(seed)))
+    return map_figure(
+        project(coloured, seed=seed), title=title, theme=theme, faithful=colour == FAITHFUL and data is None
+    )
+
+
+def _labels(
+    space: Space, colour: str | None, labels: Sequence[object] | None, data: Any, seed: int
+) -> tuple[str, ...] | None:
+    """A label for each text, None for one colour and for a scale."""
+    if data is not None:
+        table: Examples = data if hasattr(data, "to_training") else load(data)
+        return labels_of(table, space.texts, next(iter(colour_choices(table)), COLUMN) if colour is None else colour)
+    named = space.labels if labels is None else tuple(map(str, labels))
+    if named is not None and len(named) != len(space):
+        raise DataError(f"expected one label for each of {len(space)} texts, got {len(named)}; give them in row order")
+    if colour == CLUSTER:
+        return clusters(space, seed=seed)
+    if colour == LABEL and named is None:
+        raise DataError(f"expected labels for colour={LABEL!r}, got none; give labels=")
+    known = (LABEL, CLUSTER, ONE_COLOUR, FAITHFUL)
+    if colour is not None and colour not in known:
+        meant = did_you_mean(colour, known) if isinstance(colour, str) else ""
+        raise DataError(
+            f"expected colour= {', '.join(known)}, or a column of data=, got {colour!r:.60}{meant}; for a column give data="
+        )
+    return named if colour in (None, LABEL) else None
 
 
 def drawn_rows(projection: Projection, limit: int = POINTS_UP_TO) -> np.ndarray:
@@ -91,19 +163,43 @@ def drawn_rows(projection: Projection, limit: int = POINTS_UP_TO) -> np.ndarray:
     return sample(np.flatnonzero(np.isfinite(projection.xy).all(axis=1)), limit, projection.seed)
 
 
-def map_caption(projection: Projection, drawn: int) -> str:
-    """How the map was made, and how many of its points are drawn where it is not all."""
+def map_caption(projection: Projection, drawn: int, *, faithful: bool = False) -> str:
+    """How the map was made, how many of its points are drawn where it is not all, and what a scale of colours says."""
     usable = len(projection.space) - projection.left_out
     part = f"; {drawn:,} of {usable:,} drawn, a sample with seed {projection.seed}" if drawn < usable else ""
-    return projection.caption + part
+    return projection.caption + part + (f". Colour: {_scale_means(projection)}" if faithful else "")
 
 
-def clouds(rows: np.ndarray, labels: Sequence[str] | None) -> list[Cloud]:
+def sentences(projection: Projection) -> tuple[str, ...]:
+    """What the map has kept of the space: each number with what it was measured on, or why there is none."""
+    if projection.faithfulness is None:
+        return (f"How much of the space the map has kept was not measured: {projection.why or 'nobody asked for it'}.",)
+    return projection.faithfulness.sentences
+
+
+def kept_labels(projection: Projection) -> tuple[str, ...]:
+    """For each text the share of its nearest texts that are near on the map, in words."""
+    return tuple(UNKNOWN if np.isnan(share) else f"{share:.0%}" for share in projection.kept)
+
+
+def _scale_means(projection: Projection) -> str:
+    if projection.faithfulness is None or not projection.faithfulness.shown:
+        return f"none, since what the map has kept was not measured ({projection.why or 'too few texts'})"
+    k = projection.faithfulness.shown
+    return (
+        f"the share of a text's {k} nearest texts in the space that are among its {k} nearest on the map, from orange (0%) "
+        "to blue (100%); triangles are below half"
+    )
+
+
+def clouds(rows: np.ndarray, labels: Sequence[str] | None, shares: np.ndarray | None = None) -> list[Cloud]:
     """At most 20 clouds: the 19 most frequent labels in the order of their names, then all others in one.
 
     Args:
         rows: int64, shape (m,): rows to draw, ascending.
         labels: a label for each row of the space, or None for one cloud.
+        shares: float, one for each row of the space: the share in [0, 1] that its label stands for, NaN for none.
+            Colours then follow a scale.
     """
     if labels is None:
         return [Cloud("", rows, house.PALETTE[0], house.SYMBOLS[0])]
@@ -115,13 +211,18 @@ def clouds(rows: np.ndarray, labels: Sequence[str] | None) -> list[Cloud]:
     groups = [(str(names[number]) or "(empty)", rows[place == number]) for number in ordered]
     if len(names) > COLOURS:
         groups.append((f"others ({len(names) - len(kept)} labels)", rows[~np.isin(place, kept)]))
+    if shares is not None:
+        return [Cloud(name, its, *_shade(float(shares[its[0]]))) for name, its in groups]
     return [Cloud(name, its, *_look(number)) for number, (name, its) in enumerate(groups)]
 
 
-def points(projection: Projection, cloud: Cloud, total: int, *, gl: bool) -> go.Scatter | go.Scattergl:
-    """The trace of a cloud in a figure with `total` points."""
+def points(
+    projection: Projection, cloud: Cloud, total: int, *, gl: bool, hover: int | None = None
+) -> go.Scatter | go.Scattergl:
+    """The trace of a cloud in a figure with `total` points; `hover` is the most characters of a text."""
     texts = projection.space.texts
-    length = house.HOVER if total <= SYMBOLS_UP_TO else house.HOVER // 2  # 20,000 texts stay under 3 MB
+    usual = house.HOVER if total <= SYMBOLS_UP_TO else house.HOVER // 2  # 20,000 texts stay under 3 MB
+    length = min(usual, hover or usual)
     with_texts = total <= TEXTS_UP_TO
     marker = {
         "size": 8 if total <= 500 else 6 if total <= 5000 else 4 if total <= TEXTS_UP_TO else 3,
@@ -169,6 +270,28 @@ def _look(place: int) -> tuple[str, str]:
     mixed = base + (255 - base) * 0.5 if turn == 1 else base * 0.55 if turn == 2 else base
     colour = "#" + "".join(f"{round(part):02X}" for part in mixed)
     return colour, house.SYMBOLS[(turn + number) % len(house.SYMBOLS)]
+
+
+def _shade(share: float) -> tuple[str, str]:
+    """Colour and symbol of a share in [0, 1]; grey for NaN."""
+    if np.isnan(share):
+        return house.BEFORE, "circle"
+    parts = sample_colorscale(SCALE, min(1.0, max(0.0, share)), colortype="tuple")[0]
+    colour = "#" + "".join(f"{round(255 * part):02X}" for part in parts)
+    return colour, "triangle-down" if share < 0.5 else "circle"
+
+
+def _hover(projection: Projection, rows: np.ndarray, most: int) -> int:
+    """Characters after which each text has to be cut, so that all together take at most so many bytes in a page."""
+    if len(rows) > TEXTS_UP_TO:
+        return HOVERS[0]
+    texts = [projection.space.texts[row] for row in rows]
+
+    def size(cut: int) -> int:
+        shown = json.dumps([house.text(text, cut) for text in texts])
+        return len(shown) + 5 * (shown.count("<") + shown.count(">"))  # in a page these are \u003c and \u003e
+
+    return next((cut for cut in HOVERS if size(cut) <= most), HOVERS[-1])
 
 
 def _natural(name: str) -> list[str | int]:

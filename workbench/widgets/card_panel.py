@@ -11,9 +11,9 @@ import ipywidgets as W
 import traitlets as t
 
 from workbench import gallery
-from workbench.cards.read import read_card
+from workbench.cards.read import README, read_card
 from workbench.cards.read_recipe import UNNAMED
-from workbench.cards.read_record import Card
+from workbench.cards.read_record import Card, some
 from workbench.errors import ModelError, RecipeError
 from workbench.gallery.record import Entry
 from workbench.recipe import Recipe
@@ -58,6 +58,7 @@ class CardPanel(Panel):
         self.read: Card | None = None
         self._entry: Entry | None = None
         self._taken = ""
+        self._place = README  # of the card that was read, as the line of code says it
         self._build()
         self._show(self._from, self._box, self._take_row)
         self.data = None if data is None else str(data)
@@ -100,7 +101,7 @@ class CardPanel(Panel):
             description="Take the mended recipe", tooltip="Go on with what went wrong put right", disabled=True
         )
         self._take_row = W.HBox([self._data, self._use, self._use_mended], layout=row)
-        self._read.on_click(lambda _: self._submit())
+        self._read.on_click(lambda _: self._submit(again=True))
         self._named.observe(lambda _: self._submit(), "value")
         self._upload.observe(self._uploaded, "value")
         self._examples.observe(self._chosen, "value")
@@ -137,6 +138,10 @@ class CardPanel(Panel):
         self.say(f"Taken: {recipe.loss.name} on {cut(recipe.data.source, 80)} from {cut(recipe.model, 80)}", "good")
         return recipe
 
+    @t.observe("data")
+    def _data_set(self, change: Any) -> None:
+        self._data.value = change["new"] or ""
+
     # a card
 
     @t.observe("card")
@@ -144,26 +149,34 @@ class CardPanel(Panel):
         card = change["new"]
         if card is not None and not isinstance(card, str | Path):
             raise ModelError(f"expected a path, a Hub id or the text of a card, got {type(card).__name__}; give one")
-        if card is not None and self._named.value != _source(card):
-            self._named.value = _source(card)
         if card is not None:
-            self.say(f"Reading {cut(_source(card), 120)} …", "busy")
-            self._later(self._look, card, self._void())
+            if self._named.value != _source(card):
+                self._named.value = _source(card)
+            self._begin(card)
+
+    def _begin(self, card: str | Path) -> None:
+        self.say(f"Reading {cut(_source(card), 120)} …", "busy")
+        self._later(self._look, card, self._void())
 
     def _look(self, card: str | Path, turn: int) -> None:
         read = read_card(card)
-        if turn != self._turn:
-            return
-        self.example = None
-        self.read, self._entry, self._taken = read, None, ""
-        self._examples.value = None
-        self._draw()
-        self.say(f"Read: {len(read.doubts)} doubts", "good" if not read.doubts else "")
+        if turn == self._turn:
+            self._have(read, str(card))
+            self.say(f"Read: {some(len(read.doubts), 'doubt')}", "good" if not read.doubts else "")
 
-    def _submit(self) -> None:
+    def _have(self, read: Card, place: str) -> None:
+        """Show a card in the place of what was shown before."""
+        self.example = self._examples.value = None
+        self.read, self._entry, self._taken, self._place = read, None, "", place
+        self._draw()
+
+    def _submit(self, *, again: bool = False) -> None:
         with self._guarded():
-            if (name := self._named.value.strip()) and name != self.card:
+            name = self._named.value.strip()
+            if name and (self.card is None or name != _source(self.card)):
                 self.card = name
+            elif name and again and not self._jobs:
+                self._begin(self.card)
 
     def _uploaded(self, change: Any) -> None:
         with self._guarded():
@@ -172,15 +185,14 @@ class CardPanel(Panel):
 
     def _read_upload(self, file: Any, turn: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "README.md"
+            path = Path(folder) / README
             path.write_bytes(bytes(file["content"]))
             read = read_card(path)
         if turn == self._turn:
-            self.read, self._entry, self._taken = read, None, ""
             self.set_trait("card", None)
             self._named.value = ""
-            self._draw()
-            self.say(f"Read {cut(file['name'], 120)}: {len(read.doubts)} doubts")
+            self._have(read, README)
+            self.say(f"Read {cut(file['name'], 120)}: {some(len(read.doubts), 'doubt')}")
 
     # a real run
 
@@ -232,7 +244,7 @@ class CardPanel(Panel):
         return self._reading()
 
     def _reading(self) -> str:
-        return f"wb.read_card({('README.md' if self.card is None else str(self.card))!r})"
+        return f"wb.read_card({self._place!r})"
 
     def static(self) -> str:
         """What the card says, and what is doubtful in it."""
@@ -247,7 +259,7 @@ def card_html(card: Card) -> str:
     doubts = table(
         ["", "what it does not say, or says wrongly"],
         [[doubt.code, cut(doubt.sentence, 900)] for doubt in card.doubts],
-        caption=f"{len(card.doubts)} {'doubt' if len(card.doubts) == 1 else 'doubts'}",
+        caption=some(len(card.doubts), "doubt"),
     )
     return said + doubts
 

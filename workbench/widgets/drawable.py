@@ -11,13 +11,12 @@ import numpy as np
 from workbench.data.distinct import colour_choices, distinct_texts, labels_of
 from workbench.data.load import load
 from workbench.errors import DataError
+from workbench.plots.map import CLUSTER, FAITHFUL, LABEL, ONE_COLOUR
 from workbench.spaces.encode import Space
 from workbench.widgets.code import load_code, model_code
 
 if TYPE_CHECKING:
     from workbench.data.examples import Examples
-
-LABEL, CLUSTER, NONE = "label", "cluster", "one colour"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,8 @@ class Drawable:
         given: a Space, texts, or a table.
         labels: a label for each text of a list or space, or None.
         choices: what the points can be coloured by, the usual one first.
-        cluster, none: which of the choices stand for clusters and for one colour; a column may have those names.
+        cluster, none, faithful: which of the choices stand for clusters, for one colour and for what the map has kept
+            of a text's neighbours; a column may have those names.
         raw: what the user gave.
     """
 
@@ -37,6 +37,7 @@ class Drawable:
     choices: tuple[str, ...]
     cluster: str
     none: str
+    faithful: str
     raw: Any = None
 
     @property
@@ -55,33 +56,53 @@ class Drawable:
             return self.given.texts
         return self.given if isinstance(self.given, tuple) else distinct_texts(self.given)
 
+    @property
+    def own(self) -> str:
+        """The first choice that is a label of the texts; empty where there is none."""
+        return "" if self.choices[0] in (self.cluster, self.none) else self.choices[0]
+
     def labels_for(self, texts: Sequence[str], choice: str) -> tuple[str, ...] | None:
-        """A label for each of the texts by a choice other than clusters; None for one colour."""
-        if choice == self.none:
+        """A label for each of the texts by a choice that is a label; None for one colour and for no choice."""
+        if choice in ("", self.none):
             return None
         return self.labels if isinstance(self.given, Space | tuple) else labels_of(self.given, texts, choice)
 
-    def code(self, model: Any, seed: int, colour: str, count: int | None) -> str:
+    def pairs(self, texts: Sequence[str]) -> np.ndarray | None:
+        """Which texts belong together: int64, shape (rows, 2), the places of each row's anchor and positive.
+
+        None where the data are no table with both.
+        """
+        if isinstance(self.given, Space | tuple):
+            return None
+        held = {role: name for name, role in self.given.roles.items()}
+        if not {"anchor", "positive"} <= held.keys():
+            return None
+        place = {text: row for row, text in enumerate(texts)}
+        both = (self.given.column(held[role]) for role in ("anchor", "positive"))
+        return np.array([[place[text] for text in column] for column in both], dtype=np.int64).T
+
+    def code(self, model: Any, seed: int, colour: str) -> str:
         """The line that draws the same map without a panel.
 
         Args:
             model: what encodes the texts.
             seed: of the layout.
-            colour: one of the choices. Clusters are not in the line, nor are labels of a space.
-            count: number of points that are drawn, None before they are.
+            colour: one of the choices.
         """
+        meant = {self.cluster: CLUSTER, self.none: ONE_COLOUR, self.faithful: FAITHFUL}.get(colour)
         last = f", seed={seed}" if seed else ""
+        if meant not in (None, ONE_COLOUR):
+            last = f", colour={meant!r}{last}"
         if isinstance(self.given, Space):
-            return f"wb.map(space{last})"
-        texts, labels = "texts", ", labels=labels" if self.labels is not None and colour == LABEL else ""
-        if not isinstance(self.given, tuple):
-            table = load_code(self.given, given=self.raw)
-            # where a text stands in two rows, or columns, no column has the labels of the points
-            if count == len(self.given) and len(self.given.texts) == 1 and colour in self.given.roles:
-                labels = f", labels={table}.column({colour!r})"
-            columns = " + ".join(f"{table}.column({name!r})" for name in self.given.texts)
-            texts = f"[*dict.fromkeys({columns})]"
-        return f"wb.map(wb.embed({texts}, {model_code(model)}{labels}){last})"
+            if meant == ONE_COLOUR and self.given.labels is not None:
+                last = f", colour={meant!r}{last}"
+            return f"wb.map(space{'' if meant or self.labels == self.given.labels else ', labels=labels'}{last})"
+        if isinstance(self.given, tuple):
+            return f"wb.map(wb.embed(texts, {model_code(model)}{'' if meant else ', labels=labels'}){last})"
+        table = load_code(self.given, given=self.raw)
+        columns = " + ".join(f"{table}.column({name!r})" for name in self.given.texts)
+        of_table = "" if meant else f", data={table}, colour={colour!r}"
+        return f"wb.map(wb.embed([*dict.fromkeys({columns})], {model_code(model)}){of_table}{last})"
 
 
 def drawable(data: Any, labels: Sequence[object] | None = None) -> Drawable:
@@ -116,9 +137,11 @@ def drawable(data: Any, labels: Sequence[object] | None = None) -> Drawable:
                 f"expected one label for each of {len(given):,} texts, got {len(labels):,}; give both in the same order"
             )
         few = () if labels is None else (LABEL,)
-    cluster, none = (name if name not in columns else f"{name} of the map" for name in (CLUSTER, NONE))
-    own = (cluster, none) if few else (none, cluster)
-    return Drawable(given, None if labels is None else tuple(map(str, labels)), (*few, *own), cluster, none, data)
+    cluster, none, faithful = (
+        name if name not in columns else f"{name} of the map" for name in (CLUSTER, ONE_COLOUR, FAITHFUL)
+    )
+    choices = (*few, *((cluster, none) if few else (none, cluster)), faithful)
+    return Drawable(given, None if labels is None else tuple(map(str, labels)), choices, cluster, none, faithful, data)
 
 
 def _given(data: Any) -> Space | tuple[str, ...] | Examples:

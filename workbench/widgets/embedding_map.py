@@ -9,34 +9,37 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import traitlets as t
 
-from workbench.plots.map import POINTS_UP_TO, SVG_UP_TO, drawn_rows, map_caption, map_figure
+from workbench.plots.map import POINTS_UP_TO, SVG_UP_TO, drawn_rows, kept_labels, map_caption, map_figure
 from workbench.spaces.clusters import clusters
 from workbench.spaces.encode import Space
 from workbench.spaces.engine import engine
-from workbench.spaces.project import check_seed
+from workbench.spaces.measures import measures
+from workbench.spaces.project import Projection, check_seed
 from workbench.spaces.stages import FIRST, embed_in_pieces, first_picture, laid_out, model_source
 from workbench.widgets.drawable import drawable
-from workbench.widgets.map_parts import HEIGHT_PX, MapParts, chosen_table, nearest_table
-from workbench.widgets.map_state import MapState
+from workbench.widgets.map_parts import HEIGHT_PX, MapParts, chosen_table, hits_table, judged_html
+from workbench.widgets.map_search import SentenceSearch
+from workbench.widgets.map_selecting import MapSelecting
 from workbench.widgets.points import Points
-from workbench.widgets.table import cut
 
 if TYPE_CHECKING:
-    import pandas
+    import plotly.graph_objects as go
 
 STILL = 400
 
 
-class EmbeddingMap(MapState):
+class EmbeddingMap(MapSelecting):
     """A map of texts under a model. Nothing is encoded before the button is clicked or `draw` is called.
 
     Args:
         data: a `Space`, which is drawn at once; or texts, or a table (anything that `wb.load` takes), of which all
             distinct texts are drawn.
-        model: name, folder or run to encode the texts with; not needed for a `Space`.
+        model: name, folder or run to encode the texts with; a `Space` needs it only for typed sentences, where no
+            model is found by the name that the space holds.
         labels: a label for each text, where `data` is a list of texts.
-        colour: what the points are coloured by: "cluster", "one colour", "label" of a list or space, "column" (which
-            column a text stands in) or the name of a column of the table; None takes the label where there is one.
+        colour: what the points are coloured by: "cluster", "one colour", "how faithful" (the share of a text's nearest
+            texts that are near on the map), "label" of a list or space, "column" (which column a text stands in) or
+            the name of a column of the table; None takes the label where there is one.
         seed: seed of the layout, the clusters and of samples.
         selection: row numbers to begin with.
 
@@ -45,6 +48,7 @@ class EmbeddingMap(MapState):
         selection: what is selected: row numbers in `space`, ascending.
         space: the vectors that are drawn; None before the first drawing.
         projection: their places; None before the first drawing.
+        measures: of the space; None until they are taken, after the drawing.
 
     Raises:
         DataError: the data, the labels, the colour, the seed or the selection cannot be used.
@@ -66,6 +70,7 @@ class EmbeddingMap(MapState):
         self._what = drawable(data, labels)
         self._clustered: tuple[Space, tuple[str, ...]] | None = None
         self._labels: tuple[str, ...] | None = None
+        self._sentences, self._asked = SentenceSearch(), ""
         self._unit = np.zeros((0, 0), dtype=np.float32)
         self._parts = MapParts(self._what.choices)
         self._points = Points(
@@ -87,6 +92,7 @@ class EmbeddingMap(MapState):
         self._parts.clear.on_click(lambda _: self._select(()))
         self._parts.colours.observe(self._colour_moved, "value")
         self._parts.search.observe(self._search, "value")
+        self._parts.ask.observe(lambda change: self.find(change["new"]), "value")
         self._parts.svg.observe(lambda _: self._later(self._paint), "value")
 
     # what can be done
@@ -100,17 +106,13 @@ class EmbeddingMap(MapState):
         self._void()
         self.say("Stopped; texts that were encoded need not be encoded again")
 
-    @property
-    def selected(self) -> pandas.DataFrame:
-        """The selected texts: row, text, label (where there are colours), x and y (in units of the map)."""
-        import pandas
-
-        space, projection, labels = self.space, self.projection, self._labels
-        rows = [] if space is None or projection is None else list(self.selection)
-        xy = np.zeros((0, 2), dtype=np.float32) if projection is None else projection.xy[rows]
-        named = {} if labels is None else {"label": [labels[row] for row in rows]}
-        texts = [] if space is None else [space.texts[row] for row in rows]
-        return pandas.DataFrame({"row": rows, "text": texts, **named, "x": xy[:, 0], "y": xy[:, 1]})
+    def find(self, sentence: str) -> None:
+        """Select and list the texts nearest to a sentence, which the model encodes. Returns at once; `settle` waits."""
+        self._asked = sentence.strip()
+        if self._asked and self.space is None:
+            self.say("There is nothing to search yet: draw the map first")
+        elif self._asked:
+            self._later(self._find, self._asked)
 
     # drawing, on the panel's own thread
 
@@ -123,7 +125,7 @@ class EmbeddingMap(MapState):
             if space is None or turn != self._turn:
                 return
             self.say(f"Laying out {len(space):,} texts with UMAP; until then the map is a PCA …", "busy")
-            self._unit, self._labels = space.unit, None
+            self._unit, self._labels, self.measures = space.unit, None, None
             self.space, self.projection = space, first_picture(space, seed=self._seed)
             self._fit_selection(len(space))
             self._paint()
@@ -132,9 +134,21 @@ class EmbeddingMap(MapState):
                 return
             self.projection = projection
             self._paint()
-            self.say(f"Drawn: {self._caption(self._limit)}", "good")
+            self._measure(turn, space)
         finally:
             self._parts.stop.disabled = True
+
+    def _measure(self, turn: int, space: Space) -> None:
+        self.say(f"Drawn; measuring the space of {len(space):,} texts …", "busy")
+        labels, pairs = self._what.labels_for(space.texts, self._what.own), self._what.pairs(space.texts)
+        measured = engine().call(measures, space, labels, pairs, seed=self._seed)
+        if turn != self._turn:
+            return
+        self.measures = measured
+        self._judge()
+        self._changed()
+        warning = f". {measured.verdict}" if measured.collapsed else ""
+        self.say(f"Drawn: {self._caption(self._limit)}{warning}", "" if warning else "good")
 
     def _embedded(self, turn: int) -> Space | None:
         if isinstance(self.data, Space):
@@ -153,23 +167,38 @@ class EmbeddingMap(MapState):
         projection = self.projection
         if projection is None:
             return
-        self._labels = self._labels_for(projection.space)
-        figure = map_figure(
-            projection,
-            title=self._title(),
-            labels=self._labels,
-            caption=False,
-            limit=self._limit,
-            webgl=False if self._parts.svg.value else None,
-        )
+        self._labels = self._labels_for(projection)
+        figure = self._figure(projection, self._limit, False if self._parts.svg.value else None)
         figure.update_layout(height=HEIGHT_PX, margin={"l": 32, "r": 16, "t": 44, "b": 36})
         self._points.draw(figure, self.selection)
         self._parts.caption.value = f"<div class='wb-soft'>{escape(self._caption(self._limit))}</div>"
         self._list()
+        self._judge()
         self._changed()
 
-    def _labels_for(self, space: Space) -> tuple[str, ...] | None:
+    def _figure(self, projection: Projection, limit: int, webgl: bool | None) -> go.Figure:
+        return map_figure(
+            projection,
+            title=self._title(),
+            labels=self._labels,
+            faithful=self._faithful,
+            caption=False,
+            limit=limit,
+            webgl=webgl,
+        )
+
+    def _judge(self) -> None:
+        self._parts.judged.value = judged_html(self.projection, self.measures, self._what.own)
+
+    @property
+    def _faithful(self) -> bool:
+        return bool(self.colour == self._what.faithful)
+
+    def _labels_for(self, projection: Projection) -> tuple[str, ...] | None:
         """A label for each text, None for one colour."""
+        space = projection.space
+        if self._faithful:
+            return kept_labels(projection)
         if self.colour != self._what.cluster:
             return self._what.labels_for(space.texts, self.colour)
         if self._clustered is None or self._clustered[0] is not space:
@@ -186,7 +215,8 @@ class EmbeddingMap(MapState):
     def _data_set(self, _: Any) -> None:
         if self._ready:
             self._void()
-            self.space, self.projection, self.selection, self._labels = None, None, (), None
+            self.space, self.projection, self.measures, self.selection, self._labels = None, None, None, (), None
+            self._judge()
             self._parts.colours.options = self._what.choices  # the colour follows
             self._stale("data")
             if isinstance(self.data, Space):
@@ -214,51 +244,19 @@ class EmbeddingMap(MapState):
         if change["new"] is not None and self.colour != change["new"]:
             self.colour = change["new"]
 
-    # selecting
+    # typed sentences
 
-    @t.observe("selection")
-    def _selection_set(self, _: Any) -> None:
-        if self._ready:
-            with self._guarded():
-                self._points.mark(self.selection)
-                self._list()
-                self._changed()
-
-    def _fit_selection(self, count: int) -> None:
-        """Row numbers that were given before the texts were known."""
-        if self.selection and self.selection[-1] >= count:
-            self.selection = tuple(row for row in self.selection if row < count)
-
-    def _select(self, rows: tuple[int, ...]) -> None:
-        with self._guarded():
-            self.selection = rows
-            total = 0 if self.space is None else len(self.space)
-            self.say(f"{len(rows):,} of {total:,} texts are selected" if rows else "Nothing is selected")
-
-    def _search(self, change: Any) -> None:
-        wanted = change["new"].strip()
-        with self._guarded():
-            if wanted and self.space is None:
-                self.say("There is nothing to select from yet: draw the map first")
-            elif wanted and self.space is not None:
-                texts = self.space.texts
-                self.selection = tuple(row for row, text in enumerate(texts) if wanted.casefold() in text.casefold())
-                self.say(f"{len(self.selection):,} of {len(texts):,} texts hold {wanted!r:.60} and are selected")
-
-    def _list(self) -> None:
-        self._parts.chosen.value = chosen_table(self.space, self.selection, self._labels, self.colour)
-
-    # one point
-
-    def _show_nearest(self, row: int) -> None:
-        with self._guarded():
-            if self.space is not None and row < len(self._unit):
-                self._parts.nearest.value = nearest_table(self.space, self._unit, row)
-
-    def _show_text(self, row: int) -> None:
-        with self._guarded():
-            if self.space is not None:
-                self._parts.hover.value = f"<div>row {row}: {escape(cut(self.space.texts[row], 160))}</div>"
+    def _find(self, sentence: str) -> None:
+        space, shared = self.space, engine()
+        if space is None or sentence != self._asked:
+            return
+        self.say(f"Looking for the texts nearest to {sentence!r:.60} …", "busy")
+        hits = self._sentences.hits(shared.call, sentence, space, self.model)
+        if sentence != self._asked or space is not self.space:
+            return
+        self.selection = tuple(hits.rows[0].tolist())
+        self._parts.nearest.value = hits_table(hits)
+        self.say(f"The {len(self.selection)} texts nearest to {sentence!r:.60} are selected and listed", "good")
 
     # the same elsewhere
 
@@ -269,22 +267,22 @@ class EmbeddingMap(MapState):
 
     def _caption(self, limit: int) -> str:
         assert self.projection is not None
-        return map_caption(self.projection, len(drawn_rows(self.projection, limit)))
+        drawn = len(drawn_rows(self.projection, limit))
+        return map_caption(self.projection, drawn, faithful=self._faithful)
 
     def _code(self) -> str:
-        return self._what.code(self.model, self._seed, self.colour, None if self.space is None else len(self.space))
+        return self._what.code(self.model, self._seed, self.colour)
 
     def static(self) -> str:
-        """The map as a picture of at most 400 points, its caption, and the first selected texts."""
+        """The map as a picture of at most 400 points, its caption, what it has kept, and the first selected texts."""
         from workbench.plots.svg import svg
 
         if self.projection is None or self.space is None:
             return "<p>The map is not drawn yet.</p>"
-        shown = map_figure(
-            self.projection, title=self._title(), labels=self._labels, caption=False, limit=STILL, webgl=False
-        )
+        shown = self._figure(self.projection, STILL, False)
         listed = chosen_table(self.space, self.selection, self._labels, self.colour, listed=20)
-        return f"{svg(shown, width=720)}<p>{escape(self._caption(STILL))}</p>{listed if self.selection else ''}"
+        judged = judged_html(self.projection, self.measures, self._what.own)
+        return f"{svg(shown, width=720)}<p>{escape(self._caption(STILL))}</p>{judged}{listed if self.selection else ''}"
 
     def close(self) -> None:
         """Close the panel and its figure."""

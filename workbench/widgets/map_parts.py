@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import ipywidgets as W
 import numpy as np
 
-from workbench.plots.map import SVG_UP_TO
+from workbench.plots.map import SVG_UP_TO, sentences
 from workbench.spaces.compare import neighbours_of
 from workbench.spaces.encode import Space
+from workbench.spaces.measures import Measures
+from workbench.spaces.project import Projection
+from workbench.spaces.search import Hits
 from workbench.widgets.table import cut, table
 
 HEIGHT_PX = 520
@@ -32,6 +36,9 @@ class MapParts:
         self.search = W.Text(
             description="Select texts with", placeholder="words, then Enter", continuous_update=False, **NAMED
         )
+        self.ask = W.Text(
+            description="Nearest to", placeholder="a sentence, then Enter", continuous_update=False, **NAMED
+        )
         self.clear = W.Button(description="Clear selection", tooltip="Select nothing")
         self.svg = W.Checkbox(
             description=f"without WebGL (SVG, at most {SVG_UP_TO:,} points)",
@@ -39,20 +46,23 @@ class MapParts:
             layout=W.Layout(width="auto"),
             **NAMED,
         )
-        buttons = [self.draw, self.stop, self.colours, self.search, self.clear, self.svg]
+        buttons = [self.draw, self.stop, self.colours, self.search, self.ask, self.clear, self.svg]
         waiting = W.HTML("<div class='wb-soft'>The map appears here.</div>")
         self.picture = W.VBox([waiting], layout=W.Layout(height=f"{HEIGHT_PX + 10}px", width="100%", overflow="hidden"))
         self.caption = W.HTML(layout=W.Layout(min_height="24px"))
         self.hover = W.HTML(layout=W.Layout(height="24px"))
-        self.chosen, self.nearest = W.HTML(), W.HTML()
+        self.chosen, self.nearest, self.judged = W.HTML(), W.HTML(), W.HTML(judged_html(None, None))
         half = W.Layout(flex="1 1 380px", height="260px", overflow="auto", display="block")
         lists = [W.Box([part], layout=half) for part in (self.chosen, self.nearest)]
+        judged = W.Box([self.judged], layout=W.Layout(height="320px", overflow="auto", display="block"))
+        self.more = W.Accordion([judged], titles=("How far to believe the map, and measures of the space",))
         self.rows = (
             W.HBox(buttons, layout=W.Layout(**WRAPPED)),
             self.picture,
             self.caption,
             self.hover,
             W.HBox(lists, layout=W.Layout(**WRAPPED)),
+            self.more,
         )
 
 
@@ -79,3 +89,27 @@ def nearest_table(space: Space, unit: np.ndarray, row: int) -> str:
     cells = [[place, cut(space.texts[place]), cosine] for place, cosine in neighbours_of(unit, row)]
     about = f"Nearest to row {row} (in {unit.shape[1]} dimensions): {cut(space.texts[row])}"
     return table(["row", "text", "cosine"], cells, caption=about)
+
+
+def hits_table(hits: Hits) -> str:
+    """The texts nearest to a sentence as HTML."""
+    found = zip(hits.rows[0].tolist(), hits.cosines[0].tolist(), strict=True)
+    cells = [[row, cut(hits.space.texts[row]), cosine] for row, cosine in found]
+    about = f"Nearest to “{cut(hits.queries[0])}” ({hits.space.model}, {hits.how})"
+    return table(["row", "text", "cosine"], cells, caption=about)
+
+
+def judged_html(projection: Projection | None, measured: Measures | None, labels: str = "") -> str:
+    """What the map has kept, and the measures of its space, as HTML.
+
+    Args:
+        projection: the map; None before there is one.
+        measured: of its space; None while they are not known.
+        labels: what the neighbour purity is of, empty for nothing.
+    """
+    if projection is None:
+        return "<div class='wb-soft'>What the map has kept of the space stands here once it is drawn.</div>"
+    listed = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(projection))
+    about = f"<div class='wb-soft'>Neighbour purity is that of: {escape(labels)}.</div>" if labels else ""
+    space = "<div class='wb-soft'>The space is not measured yet.</div>" if measured is None else measured._repr_html_()
+    return f"<ul>{listed}</ul>{space}{about if measured is not None else ''}"

@@ -9,6 +9,7 @@ import traitlets as t
 
 from workbench.errors import DataError, ModelError, did_you_mean
 from workbench.spaces.encode import Space
+from workbench.spaces.measures import Measures
 from workbench.spaces.project import Projection
 from workbench.spaces.stages import check_model
 from workbench.widgets.drawable import Drawable, drawable
@@ -25,6 +26,7 @@ class MapState(Panel):
     selection = Given(())  # always a tuple of int
     space = t.Instance(Space, allow_none=True)
     projection = t.Instance(Projection, allow_none=True)
+    measures = t.Instance(Measures, allow_none=True)
 
     _what: Drawable
     _ready: bool

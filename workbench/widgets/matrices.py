@@ -1,4 +1,4 @@
-"""Similarities as numbered tables with a coloured cell for each pair: live on the page, and still where no kernel is."""
+"""Similarities as numbered tables with a coloured cell for each pair, which can be chosen; still where no kernel is."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class Matrices(anywidget.AnyWidget):
 
     Attributes:
         content: what `content_of` makes.
+        pair: row and column of the chosen cell, from 0; empty for none. Set by the page too.
         seen: set by the page once somebody looks at the tables.
     """
 
     _esm = Path(__file__).with_name("matrix.js")
     _css = Path(__file__).with_name("matrix.css")
     content = t.Dict().tag(sync=True)
+    pair = t.List(t.Int()).tag(sync=True)
     seen = t.Bool(False).tag(sync=True)
 
 

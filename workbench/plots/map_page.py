@@ -1,0 +1,55 @@
+"""One page of HTML with a map, what it has kept of its space, the measures of the space, and how to draw it again."""
+
+from __future__ import annotations
+
+from workbench.plots.map import map_figure, sentences
+from workbench.plots.report import Section, Table, page
+from workbench.spaces.measures import UNTUNED_ON, Measures
+from workbench.spaces.project import Projection
+
+HOVER_BYTES = 800_000  # plotly's script takes nearly 5 of the 6 MB of a page with 10,000 points
+
+
+def map_page(projection: Projection, measured: Measures, *, name: str, by: str = "") -> str:
+    """The whole page as text.
+
+    Args:
+        projection: the map; its space holds the labels that colour it.
+        measured: the measures of its space.
+        name: of the table that the texts are from.
+        by: what the labels are; empty for none.
+    """
+    figure = map_figure(projection, title=f"{name}, {projection.space.model}", hover_bytes=HOVER_BYTES)
+    kept = Table([], [[sentence] for sentence in sentences(projection)])
+    purity = f" Neighbour purity is that of: {by}." if by else ""
+    sections = [
+        Section("Map", f"Colour: {by}." if by else "", figures=[figure]),
+        Section("What the map has kept of the space", tables=[kept]),
+        Section("Measures of the space", measured.verdict + purity, tables=[_measures(measured)]),
+        Section("How to draw it again", tables=[_record(projection)]),
+    ]
+    return page(f"Map of {name}", projection.caption, sections)
+
+
+def _measures(measured: Measures) -> Table:
+    head = ["measure", "value", "n", "random directions", "collapsed", "untuned", "what it says"]
+    rows = [
+        [
+            measure.name.replace("_", " "),
+            str(measure),
+            f"{measure.n:,}",
+            *(
+                "–" if number is None else f"{number:.4g}"
+                for number in (measure.even, measure.collapsed, measure.untuned)
+            ),
+            measure.meaning,
+        ]
+        for measure in measured.measures
+    ]
+    return Table(head, rows, f"{measured.about}. Untuned: {UNTUNED_ON}.")
+
+
+def _record(projection: Projection) -> Table:
+    record = {**projection.record, **projection.record["parameters"]}
+    shown = [name for name in record if name not in ("faithfulness", "parameters") and record[name] != ""]
+    return Table(["setting", "value"], [[name.replace("_", " "), record[name]] for name in shown])
