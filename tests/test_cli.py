@@ -241,7 +241,14 @@ def test_a_map_is_one_page_without_a_network(call: Call, tiny_static: Path, here
     assert Asked(page).scripts == 2, "plotly and the figure"
     assert "Plotly.newPlot" in page
     assert "default-src 'none'" in page
-    for words in ("Trustworthiness 0.", "The space has ", "hubness", "texts fingerprint", "<td>min dist</td>"):
+    for words in (
+        "Trustworthiness ",
+        "Neighbour overlap 0.",
+        "The space has ",
+        "hubness",
+        "texts fingerprint",
+        "<td>min dist</td>",
+    ):
         assert words in page
 
 

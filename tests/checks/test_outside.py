@@ -14,9 +14,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.checks.tables import codes, fires, labelled, look, pairs, recipe, text
+from workbench.catalog import models
 from workbench.checks import labels
+from workbench.checks.case import Case
 from workbench.checks.during import Watch
-from workbench.checks.trial_batch import judge
+from workbench.checks.trial_batch import judge, trainer_of
+from workbench.data.load import load
+from workbench.data.prepare import prepare
 from workbench.recipe import Loss
 
 MNRL = "MultipleNegativesRankingLoss"
@@ -68,6 +72,19 @@ def test_chances_of_batches_are_those_of_all_batches_that_there_can_be() -> None
     assert labels._all(6, sizes, 3) == pytest.approx([np.mean([mate == [0, 0] for mate in mates]), 0, 0])
 
 
+def test_steps_are_those_of_the_rows_that_are_grouped(tiny_bert: Path) -> None:
+    given = recipe(
+        tiny_bert, labelled(["a"] * 200 + ["b"] * 40), BATCH_ALL, batch_sampler="group_by_label", eval_share=0
+    )
+    train, _ = prepare(given)
+    trainer = trainer_of(given, models.load(given.model, device="cpu"), train, tiny_bert.parent)
+    case = Case.of(given, lambda *_: None)
+    assert case.steps == len(trainer.get_train_dataloader()) == 10
+    assert "9 steps in all" in fires(given.changed(max_steps=9), "few-steps").message
+    none = fires(given.changed(batch_size=100, drop_last=True), "no-full-batch")
+    assert "there are 80 rows that group_by_label uses, so the run will not start" in none.message
+
+
 # fixes that bring no new error
 
 
@@ -116,8 +133,10 @@ def test_batches_that_are_not_filled_are_left_out_where_drop_last_is_on(tiny_ber
     table = pairs(240, positive=[text(n % 3) for n in range(240)])
     given = recipe(tiny_bert, table, batch_sampler="no_duplicates", eval_share=0)
     assert "down to a single row." in fires(given, "batches-not-filled").message
-    message = fires(given.changed(drop_last=True), "batches-not-filled").message
-    assert "single row" not in message and message.endswith("rows that fill no batch are left out of each epoch.")
+    none = fires(given.changed(drop_last=True), "batches-not-filled")
+    assert none.severity == "error" and none.message.endswith("no batch gets full, so the run will not start.")
+    some = fires(given.changed(drop_last=True, data=load(pairs(240, positive=[text(n % 9 * (n % 2)) for n in range(240)])), batch_size=4), "batches-not-filled")  # fmt: skip
+    assert some.severity == "warning" and some.message.endswith("rows that fill no batch are left out of each epoch.")
 
 
 def test_a_share_of_nearly_all_steps_is_as_rare_as_their_number(tiny_bert: Path) -> None:

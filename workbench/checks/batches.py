@@ -162,7 +162,7 @@ def near_texts_are_written_alike(case: Case) -> Iterator[Finding]:
 
 
 @finds(
-    "batches-not-filled", "warning", when="no_duplicates is on, and one text is in more rows than an epoch has full batches",
+    "batches-not-filled", "error", "warning", when="no_duplicates is on, and one text is in more rows than an epoch has full batches; an error if `drop_last` then leaves none",
     why="Small batches have few negatives, and a batch of one row teaches nothing.", fix="lowers `batch_size`",
 )  # fmt: skip
 def batches_can_be_filled(case: Case) -> Iterator[Finding]:
@@ -175,12 +175,15 @@ def batches_can_be_filled(case: Case) -> Iterator[Finding]:
     if most <= case.rows / size:
         return
     fits = case.rows // most
+    none = False
     result = "at the end of each epoch batches get small, down to a single row"
     if case.recipe.drop_last:
         result = "rows that fill no batch are left out of each epoch"
+        none = min(len(np.unique(column)) for column in case.texts.digests.T) < size
+        result = "no batch gets full, so the run will not start" if none else result
     yield case.finding(
         "batches-not-filled",
-        "warning",
+        "error" if none else "warning",
         f"One text is in {most:,} of {case.rows:,} rows, but {case.recipe.batch_sampler} puts it into a batch of {size} only once: {result}.",
         evidence={"most_rows_of_one_text": most, "full_batches": case.rows // size, "batch_size": size},
         fixed=f"set batch_size to {fits}" if fits > 1 else "",
@@ -221,8 +224,9 @@ HANDFUL = "Each step moves the weights by about the learning rate: what a handfu
 )
 def enough_steps(case: Case) -> Iterator[Finding]:
     """The batch is smaller than the table, and the run has more than a handful of steps."""
-    recipe, steps = case.recipe, case.steps
-    whole = recipe.batch_size > case.rows
+    recipe, steps, rows = case.recipe, case.steps, case.batched_rows
+    whole = recipe.batch_size > rows
+    these = f"{rows:,} row{'' if rows == 1 else 's'}{' that group_by_label uses' if rows < case.rows else ''}"
     if not whole and min(case.steps_per_epoch, steps) >= FEW_STEPS:
         return
     in_all = f"{steps} step{'' if steps == 1 else 's'} in all, {case.steps_per_epoch} in an epoch"
@@ -230,10 +234,10 @@ def enough_steps(case: Case) -> Iterator[Finding]:
     severity: Severity = "warning"
     if whole and recipe.drop_last:
         code, severity = "no-full-batch", "error"
-        message = f"drop_last leaves out every batch, since batch_size is {recipe.batch_size} and there are {case.rows:,} rows, so the run will not start."
+        message = f"drop_last leaves out every batch, since batch_size is {recipe.batch_size} and there are {these}, so the run will not start."
     elif whole:
         code = "batch-larger-than-data"
-        message = f"A batch of {recipe.batch_size} is larger than the {case.rows:,} row{'' if case.rows == 1 else 's'}, so an epoch is a single batch: {in_all}."
+        message = f"A batch of {recipe.batch_size} is larger than the {these}, so an epoch is a single batch: {in_all}."
     elif steps >= FEW_STEPS:
         code, severity = "short-epochs", "note"
         message = f"The rows are few for batches of {recipe.batch_size}: {in_all}."
@@ -245,7 +249,7 @@ def enough_steps(case: Case) -> Iterator[Finding]:
         severity,
         message,
         evidence={
-            "rows": case.rows,
+            "rows": rows,
             "batch_size": recipe.batch_size,
             "steps_per_epoch": case.steps_per_epoch,
             "steps": steps,
@@ -257,9 +261,9 @@ def enough_steps(case: Case) -> Iterator[Finding]:
 
 def _smaller_batches(case: Case) -> tuple[str, dict[str, object]]:
     """Ten steps in an epoch where batches then still hold 4 rows; else at least batches that the rows can fill."""
-    size = case.rows // (FEW_STEPS * case.recipe.gradient_accumulation_steps)
+    size = case.batched_rows // (FEW_STEPS * case.recipe.gradient_accumulation_steps)
     if size < 4:
-        size = case.rows if case.recipe.batch_size > case.rows else 1
+        size = case.batched_rows if case.recipe.batch_size > case.batched_rows else 1
     size = 2 ** (size.bit_length() - 1)
     least = 4 if case.recipe.batch_sampler == "group_by_label" else 2
     return (f"set batch_size to {size}", {"batch_size": size}) if least <= size < case.recipe.batch_size else ("", {})

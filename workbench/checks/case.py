@@ -211,15 +211,32 @@ class Case:
 
     # the course of the run
 
+    @cached_property
+    def batched_rows(self) -> int:
+        """Rows that an epoch puts into batches: fewer than there are where group_by_label leaves some out."""
+        if self.recipe.batch_sampler != "group_by_label" or self.label_kind is None or self.labels.ndim > 1:
+            return self.rows
+        return rows_in_groups(np.unique(self.labels, return_counts=True)[1]) or self.rows
+
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of one epoch, at least 1."""
-        return steps_per_epoch(self.recipe, self.rows)
+        return steps_per_epoch(self.recipe, self.batched_rows)
 
     @property
     def steps(self) -> int:
         """Optimizer steps of the run."""
-        return total_steps(self.recipe, self.rows)
+        return total_steps(self.recipe, self.batched_rows)
+
+
+def rows_in_groups(sizes: np.ndarray) -> int:
+    """Rows of an epoch that group_by_label uses: pairs in turns, until fewer than two classes are left.
+
+    Args:
+        sizes: rows of each class, int64, shape (classes,).
+    """
+    pairs = np.sort(sizes[sizes >= 2] // 2)[::-1]
+    return int(2 * np.minimum(pairs, pairs[1]).sum()) if len(pairs) > 1 else 0
 
 
 def percent(share: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.checks.case import Case, listed, percent
+from workbench.checks.case import Case, listed, percent, rows_in_groups
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.checks.fitting import places_for
@@ -128,7 +128,7 @@ def classes_meet(case: Case) -> Iterator[Finding]:
     alone = float((sizes * _alone(case.rows, sizes, batch)).sum() / case.rows)
     single = float((sizes / case.rows * _all(case.rows, sizes, batch)).sum())
     size = max(4, case.recipe.batch_size + case.recipe.batch_size % 2)
-    changes = {"batch_sampler": "group_by_label", "batch_size": size} if _usable(sizes) else {}
+    changes = {"batch_sampler": "group_by_label", "batch_size": size} if rows_in_groups(sizes) else {}
     fixed = "set batch_sampler to group_by_label" if changes else ""
     evidence = {
         "classes": len(sizes),
@@ -160,12 +160,6 @@ def _drawn(rows: int, kind: np.ndarray, batch: int) -> np.ndarray:
     left = np.maximum(kind - (batch - 1), 0)
     chance = np.exp(factorial[kind] - factorial[left] - factorial[rows - 1] + factorial[rows - batch])
     return np.where(kind >= batch - 1, chance, 0.0)
-
-
-def _usable(sizes: np.ndarray) -> int:
-    """Rows of an epoch that group_by_label uses: pairs in turns, until fewer than two classes are left."""
-    pairs = np.sort(sizes[sizes >= 2] // 2)[::-1]
-    return int(2 * np.minimum(pairs, pairs[1]).sum()) if len(pairs) > 1 else 0
 
 
 GROUPS = "group_by_label puts two rows of a class at a time into a batch, from at least two classes."
@@ -217,7 +211,7 @@ def classes_can_be_grouped(case: Case) -> Iterator[Finding]:
 
 def _left_out(case: Case) -> Iterator[Finding]:
     sizes = np.unique(case.labels, return_counts=True)[1]
-    used = _usable(sizes)
+    used = rows_in_groups(sizes)
     evidence = {
         "classes": len(sizes),
         "classes_of_one_row": int((sizes < 2).sum()),

@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from workbench.gallery.record import Entry
     from workbench.gallery.results import Result
 
-__all__ = ["entry", "kept", "names", "run"]
+__all__ = ["entry", "kept", "names", "run", "titles"]
 
 
 def names() -> tuple[str, ...]:
     """Names of the entries, in order."""
-    from workbench.gallery.entries import BUILD
+    return tuple(titles())
 
-    return tuple(BUILD)
+
+def titles() -> dict[str, str]:
+    """What went wrong in each of the five, in a few words: name -> title."""
+    from workbench.gallery.entries import TITLES
+
+    return dict(TITLES)
 
 
 def entry(name: str) -> Entry:

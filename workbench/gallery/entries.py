@@ -14,6 +14,13 @@ from workbench.gallery.record import Entry
 from workbench.gallery.zero_bert import POSITIONS, zero_bert
 from workbench.recipe import DEFAULT_MODEL, DataSpec, Loss, Recipe
 
+TITLES = {
+    "000": "A margin that no distance can reach",
+    "001": "The same question twice in a batch",
+    "002": "One step that changes nothing",
+    "003": "Sentences that were broken before they came",
+    "004": "Weights that are not there",
+}
 GOOD_MARGIN = 0.3
 SENTENCE_WORDS = 3
 OWN_LOSS = Path(__file__).with_name("soft_f1_mse.py")
@@ -72,7 +79,7 @@ def _margin() -> Entry:
     )
     return Entry(
         "000",
-        "A margin that no distance can reach",
+        TITLES["000"],
         card,
         (*said, _rows_said(card, len(rows), "passage, its term, another term"), FIT_SAID),
         recipe,
@@ -98,7 +105,7 @@ def _repeats() -> Entry:
     )
     return Entry(
         "001",
-        "The same question twice in a batch",
+        TITLES["001"],
         card,
         (*said, _rows_said(card, len(rows), "a question with each of its definitions"), FIT_SAID),
         recipe,
@@ -143,7 +150,7 @@ def _one_step() -> Entry:
     )
     return Entry(
         "002",
-        "One step that changes nothing",
+        TITLES["002"],
         card,
         (
             *said,
@@ -173,7 +180,7 @@ def _broken_texts() -> Entry:
     )
     return Entry(
         "003",
-        "Sentences that were broken before they came",
+        TITLES["003"],
         card,
         (*said, _rows_said(card, len(broken), "a sentence and the next, broken on purpose"), FIT_SAID),
         recipe,
@@ -210,7 +217,7 @@ def _zero_weights() -> Entry:
     )
     return Entry(
         "004",
-        "Weights that are not there",
+        TITLES["004"],
         card,
         (
             _rows_said(card, len(rows), "definition, another of the same term, one of another term"),

@@ -82,7 +82,10 @@ class CardPanel(Panel):
         )
         self._examples = W.Dropdown(
             description="Or a real run",
-            options=[("choose one of five", None), *((name, name) for name in gallery.names())],
+            options=[
+                ("choose one of five", None),
+                *((f"{name} · {title}", name) for name, title in gallery.titles().items()),
+            ],
             style=_WIDE,
             layout=W.Layout(flex="1 1 260px", width="auto"),
         )
