@@ -127,7 +127,7 @@ def test_how_faithful_a_point_is_follows_one_scale_of_colours() -> None:
         ("50%", [2]),
         ("100%", [0]),
     ]
-    assert [cloud.marker.color for cloud in made.data] == [REFERENCE, "#6A6859", AFTER]
+    assert [cloud.marker.color for cloud in made.data] == [REFERENCE, "#9A9A9A", AFTER]
     assert [cloud.marker.symbol for cloud in made.data] == ["triangle-down", "circle", "circle"]
     assert made.layout.legend.title.text == "nearest texts kept"
     assert "10 nearest texts in the space that are among its 10 nearest on the map" in annotations(made).replace(

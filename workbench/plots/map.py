@@ -33,7 +33,7 @@ COLOURS = 20
 LABEL, CLUSTER, ONE_COLOUR, FAITHFUL = "label", "cluster", "one colour", "how faithful"
 UNKNOWN = "not measured"
 # neither end is lost on a white or a black ground, and they differ for every eye
-SCALE = [[0, house.REFERENCE], [1, house.AFTER]]
+SCALE = [[0, house.REFERENCE], [0.5, "#9A9A9A"], [1, house.AFTER]]
 HOVERS = (house.HOVER, house.HOVER // 2, 60, 36, 20, 10)  # characters, for a page of limited size
 
 
@@ -188,7 +188,7 @@ def _scale_means(projection: Projection) -> str:
     k = projection.faithfulness.shown
     return (
         f"the share of a text's {k} nearest texts in the space that are among its {k} nearest on the map, from orange (0%) "
-        "to blue (100%); triangles are below half"
+        "over grey to blue (100%); triangles are below half"
     )
 
 
