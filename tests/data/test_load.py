@@ -335,3 +335,11 @@ def test_real_files_load_whole_and_without_being_told_anything(
 ) -> None:
     data = load(SHARED / name)
     assert (len(data), data.texts, data.label, len(data.left_out)) == (rows, texts, label, 0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "scores"), [([True, False], [1.0, 0.0]), ([2**63 - 1, 1], [float(2**63), 1.0]), ([3, 0], [3.0, 0.0])]
+)
+def test_scores_of_any_kind_of_number_become_floats(cells: list[int], scores: list[float]) -> None:
+    table = pd.DataFrame({"sentence1": ["a b", "c d"], "sentence2": ["e", "f"], "score": cells})
+    assert load(table).to_training()["score"][:] == scores

@@ -166,7 +166,8 @@ class Examples:
         if kind == "text":
             numbers = pc.index_in(cells, value_set=pa.array(self.label_names, cells.type)).cast(pa.int64())
         else:
-            numbers = cells.cast(pa.float64() if role == "score" else pa.int64())
+            # a whole number beyond 2**53 becomes the nearest float
+            numbers = cells.cast(pa.float64() if role == "score" else pa.int64(), safe=role != "score")
         at = table.schema.get_field_index(self.label)
         changed = table.set_column(at, self.label, numbers).replace_schema_metadata(None)
         features = self.dataset.features.copy()

@@ -109,7 +109,7 @@ def _faults(
     elif role == "score" and pa.types.is_floating(array.type):
         for at in _where(pc.invert(pc.is_finite(array))):
             yield at, "a score that is not finite", f"expected a finite number, got {array[at]}"
-    elif role == "score" and not pa.types.is_integer(array.type):
+    elif role == "score" and kind_of(array.type) == "numbers":
         yield from _list_faults(array, column, width)
 
 
