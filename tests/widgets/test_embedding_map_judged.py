@@ -104,7 +104,7 @@ def test_the_sentences_stand_under_the_map_and_in_the_saved_notebook(open_map: O
     for shown in (panel._parts.judged.value, panel.static()):
         for words in ("Trustworthiness 0.", "Continuity 0.", "Neighbour overlap 0.", "Rank correlation of distances "):
             assert words in shown
-        assert "The space has not collapsed" in shown and "effective_rank" in shown
+        assert "The space has not collapsed" in shown and "effective rank" in shown
 
 
 # measures

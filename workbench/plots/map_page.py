@@ -25,13 +25,14 @@ def map_page(projection: Projection, measured: Measures, *, name: str, by: str =
     sections = [
         Section("Map", f"Colour: {by}." if by else "", figures=[figure]),
         Section("What the map has kept of the space", tables=[kept]),
-        Section("Measures of the space", measured.verdict + purity, tables=[_measures(measured)]),
+        Section("Measures of the space", measured.verdict + purity, tables=[measures_table(measured)]),
         Section("How to draw it again", tables=[_record(projection)]),
     ]
     return page(f"Map of {name}", projection.caption, sections)
 
 
-def _measures(measured: Measures) -> Table:
+def measures_table(measured: Measures) -> Table:
+    """One row a measure: its value, what it was measured on, what stands beside it, and how to read it."""
     head = ["measure", "value", "n", "random directions", "collapsed", "untuned", "what it says"]
     rows = [
         [

@@ -9,6 +9,7 @@ import ipywidgets as W
 import numpy as np
 
 from workbench.plots.map import SVG_UP_TO, sentences
+from workbench.plots.map_page import measures_table
 from workbench.spaces.compare import neighbours_of
 from workbench.spaces.encode import Space
 from workbench.spaces.measures import Measures
@@ -61,8 +62,8 @@ class MapParts:
             self.picture,
             self.caption,
             self.hover,
-            W.HBox(lists, layout=W.Layout(**WRAPPED)),
             self.more,
+            W.HBox(lists, layout=W.Layout(**WRAPPED)),
         )
 
 
@@ -110,6 +111,11 @@ def judged_html(projection: Projection | None, measured: Measures | None, labels
     if projection is None:
         return "<div class='wb-soft'>What the map has kept of the space stands here once it is drawn.</div>"
     listed = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(projection))
-    about = f"<div class='wb-soft'>Neighbour purity is that of: {escape(labels)}.</div>" if labels else ""
-    space = "<div class='wb-soft'>The space is not measured yet.</div>" if measured is None else measured._repr_html_()
-    return f"<ul>{listed}</ul>{space}{about if measured is not None else ''}"
+    if measured is None:
+        return f"<ul>{listed}</ul><div class='wb-soft'>The space is not measured yet.</div>"
+    purity = f" Neighbour purity is that of: {labels}." if labels else ""
+    rows = measures_table(measured)
+    return (
+        f"<ul>{listed}</ul><div>{escape(measured.verdict)}{escape(purity)}</div>"
+        f"{table(rows.head, rows.rows, caption=rows.caption)}"
+    )
