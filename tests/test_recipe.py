@@ -496,5 +496,7 @@ def test_a_hint_comes_only_when_something_is_close(word: str, hint: str) -> None
 
 
 def test_a_number_that_no_setting_has_is_refused_where_it_stands() -> None:
-    with pytest.raises(RecipeError, match="fit into 64 bits, got one of 6,002 characters in line 3; write a smaller one"):
+    with pytest.raises(
+        RecipeError, match="fit into 64 bits, got one of 6,002 characters in line 3; write a smaller one"
+    ):
         Recipe.from_yaml(f"loss: CoSENTLoss\ndata: rows.csv\nepochs: 0x{'f' * 6000}\n")
