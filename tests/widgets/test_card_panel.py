@@ -122,6 +122,7 @@ def test_a_real_run_is_shown_and_its_mended_recipe_taken() -> None:
     assert panel.recipe == entry.recipe
     panel.card = str(CARD)
     assert "fit-settings" in shown(panel) and panel.example is None and panel._use_mended.disabled
+    assert panel._examples.label == CardPanel()._examples.label == "choose one of five"
 
 
 @pytest.mark.parametrize(

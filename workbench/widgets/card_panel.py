@@ -83,7 +83,7 @@ class CardPanel(Panel):
         self._examples = W.Dropdown(
             description="Or a real run",
             options=[
-                ("choose one of five", None),
+                ("choose one of five", ""),
                 *((f"{name} · {title}", name) for name, title in gallery.titles().items()),
             ],
             style=_WIDE,
@@ -169,7 +169,7 @@ class CardPanel(Panel):
 
     def _have(self, read: Card, place: str) -> None:
         """Show a card in the place of what was shown before."""
-        self.example = self._examples.value = None
+        self.example, self._examples.value = None, ""
         self.read, self._entry, self._taken, self._place = read, None, "", place
         self._draw()
 
@@ -201,7 +201,7 @@ class CardPanel(Panel):
 
     def _chosen(self, change: Any) -> None:
         with self._guarded():
-            if change["new"] is not None and change["new"] != self.example:
+            if change["new"] and change["new"] != self.example:
                 self.example = change["new"]
 
     @t.observe("example")
