@@ -491,8 +491,9 @@ def test_a_recipe_that_cannot_be_read_has_an_exit_status_of_its_own(call: Call, 
     assert "NoSuchLoss" in done.err and "nowhere.csv" in done.err
 
 
+@pytest.mark.parametrize(("user", "said"), [(1000, []), (0, ["--allow-root"])])
 def test_the_lab_copies_missing_notebooks_and_replaces_none(
-    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch, user: int, said: list[str]
 ) -> None:
     pytest.importorskip("jupyterlab", reason="needs the extra lab")
     started: list[list[str]] = []
@@ -502,10 +503,11 @@ def test_the_lab_copies_missing_notebooks_and_replaces_none(
         raise SystemExit(0)
 
     monkeypatch.setattr(cli.os, "execv", start)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: user)
     (here / "work").mkdir()
     (here / "work" / "02_what_is_in_my_data.ipynb").write_text("mine")
     assert call("lab", "work").status == 0
-    assert started[0][1:] == ["-m", "jupyterlab", str(Path("work") / "01_quickstart.ipynb")]
+    assert started[0][1:] == ["-m", "jupyterlab", *said, str(Path("work") / "01_quickstart.ipynb")]
     assert (here / "work" / "02_what_is_in_my_data.ipynb").read_text() == "mine"
     shipped = {path.name for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb")}
     assert {path.name for path in (here / "work").iterdir()} == shipped

@@ -300,7 +300,9 @@ def lab(
     if folder.exists() and not folder.is_dir():
         raise RunError(f"expected a folder for the notebooks, but {folder} is a file; name another one")
     copy_missing(_notebooks(), folder)
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder / FIRST_NOTEBOOK)])
+    # in a container everybody is root, and Jupyter asks to be told that this is meant
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *root, str(folder / FIRST_NOTEBOOK)])
 
 
 def _notebooks() -> Path:
