@@ -11,7 +11,7 @@ import workbench as wb
 from tests.cards.test_read import LOG, LOSS, SCORES, TEXT, card, data_part
 from workbench.cards.read_record import Doubt
 
-REAL = Path("/work/shared/cards")
+REAL = Path(__file__).parents[3] / "shared" / "cards"
 FIT = {
     "learning_rate": "5e-05", "weight_decay": 0.0, "warmup_ratio": 0.0, "warmup_steps": 0, "max_grad_norm": 1,
     "num_train_epochs": 3, "batch_sampler": "batch_sampler", "multi_dataset_batch_sampler": "round_robin",
