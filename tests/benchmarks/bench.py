@@ -1,12 +1,13 @@
 """What the Bench costs: time to the first control, bytes over the socket, memory of the kernel, size of the saved notebook.
 
-    python -m tests.benchmarks bench [--run]
+    python -m tests.benchmarks bench [--run] [--small]
 
 With --run a fine-tune goes on beside the open Bench, and the memory of server, kernel and worker together is taken.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -52,6 +53,10 @@ def family(pid: int) -> list[int]:
 
 def main(arguments: list[str]) -> None:
     """Measure, and print one JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks bench", description=__doc__)
+    parser.add_argument("--run", action="store_true", help="also make a fine-tune, and count what it sends")
+    parser.add_argument("--small", action="store_true", help="the same; it is short as it is")
+    options = parser.parse_args(arguments)
     found: dict[str, Any] = {"load_average": psutil.getloadavg()[0]}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "notebooks"
@@ -78,7 +83,7 @@ def main(arguments: list[str]) -> None:
                 found["all_tabs_bytes"] = shown.total()
                 found["kernel_mb"] = pss_mb([kernel])
                 lab.py("from workbench.spaces.engine import engine; engine().close()")
-                if "--run" in arguments:
+                if options.run:
                     found |= with_run(lab, server, kernel)
                 lab.save()
                 time.sleep(3)

@@ -1,10 +1,11 @@
 """How near the forecasts of a check come to the run: time of the steps, and peak memory of the worker.
 
-python -m tests.benchmarks forecast [STEPS]
+    python -m tests.benchmarks forecast [--steps 20] [--small]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -23,7 +24,11 @@ from workbench.training.launch import train
 
 def main(arguments: list[str]) -> None:
     """Measure, and print one JSON object; a ratio above 1 is a forecast that was too high."""
-    steps = int(arguments[0]) if arguments else 20
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks forecast", description=__doc__)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--small", action="store_true", help="two steps: shows that it works")
+    options = parser.parse_args(arguments)
+    steps = 2 if options.small else options.steps
     recipe = Recipe(loss=Loss("MultipleNegativesRankingLoss"), data="glossary/qa", max_steps=steps, device="cpu")
     case = Case.of(recipe, lambda *_: None)
     job = _ask(case)

@@ -50,7 +50,10 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks token_stats", description=__doc__)
     parser.add_argument("--rows", type=int, default=557_850)
     parser.add_argument("--model", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser.add_argument("--small", action="store_true", help="2,000 rows: shows that it works")
     options = parser.parse_args(arguments)
+    if options.small:
+        options.rows = 2000
     with tempfile.TemporaryDirectory() as folder:
         os.environ["WORKBENCH_HOME"] = folder
         path = Path(folder) / "triplets.tsv"
