@@ -17,7 +17,9 @@ import psutil
 import pytest
 import yaml
 
+from tests.runs import MakeRun
 from tests.training.conftest import NOUNS, VERBS
+from tests.widgets.test_run_panel_film import filmed
 from workbench import cli
 from workbench.catalog.weights import write_checksums
 from workbench.recipe import Recipe
@@ -214,6 +216,19 @@ class Asked(HTMLParser):
             self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
 
 
+def test_an_adapter_is_tried_at_once_with_settings_changed(
+    call: Call, tiny_bert: Path, table: Path, here: Path
+) -> None:
+    path = recipe_file(here / "recipe.yaml", tiny_bert, table, learning_rate=2e-5)
+    told = call("try", path, "--set", "loss.scale=5", "--set", "max_steps=3", "--json").json
+    assert told["recipe"]["method"] == "adapter" and told["recipe"]["learning_rate"] == 1e-3
+    assert told["recipe"]["loss"] == {"name": "MultipleNegativesRankingLoss", "scale": 5.0}
+    assert told["steps"] == 3 and told["weights"] == 32 * 32
+    assert [file.name for file in here.iterdir()] == ["recipe.yaml"]
+    wrong = call("try", path, "--set", "loss.skale=5")
+    assert wrong.status == 2 and "did you mean 'scale'" in wrong.err
+
+
 def test_two_models_are_compared_in_one_page_without_a_network(
     call: Call, tiny_bert: Path, tiny_static: Path, here: Path
 ) -> None:
@@ -228,6 +243,21 @@ def test_two_models_are_compared_in_one_page_without_a_network(
     page = (here / "out" / "page.html").read_text(encoding="utf-8")
     assert Asked(page).addresses == []
     assert "&lt;script src=https://evil.example" in page
+    assert found["sentences"] and found["neighbours"]["k"] == 10 and len(found["maps"]) == 2
+    assert found["displacement"]["noise_level"] is None or found["displacement"]["noise_level"] > 0
+    assert "<summary>" in page and "Neighbours that came and went" in page and len(page.encode()) < 6_000_000
+
+
+def test_maps_can_be_saved_as_pictures(call: Call, tiny_static: Path, here: Path) -> None:
+    rows = [f"the {noun} {verb},of the {noun}\n" for noun in NOUNS for verb in VERBS[:2]]
+    (here / "t.csv").write_text("anchor,positive\n" + "".join(rows))
+    assert call("map", tiny_static, "t.csv", "-o", "map.svg").status == 0
+    assert (here / "map.svg").read_text(encoding="utf-8").startswith("<svg ")
+    assert call("compare", tiny_static, tiny_static, "t.csv", "-o", "two.svg", "--json").json["report"] == "two.svg"
+    assert (here / "two.svg").read_text(encoding="utf-8").count("map axis 1") == 2
+    for command in (["map", tiny_static], ["compare", tiny_static, tiny_static]):
+        assert "that ends in .html or .svg or .png" in one_sentence(call(*command, "t.csv", "-o", "map.pdf"))
+    assert not (here / "map.pdf").exists()
 
 
 def test_a_map_is_one_page_without_a_network(call: Call, tiny_static: Path, here: Path) -> None:
@@ -568,3 +598,24 @@ def test_an_explanation_with_an_unknown_model_is_one_sentence(call: Call, tiny_s
     done = call("explain", tiny_static, "a", "b", "--with", "nobody/nothing", "--json")
     assert (done.status, done.out) == (2, "") and "model 'nobody/nothing' is not on this machine" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_film_is_one_page_without_a_network_and_tells_what_it_took(
+    call: Call, make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = filmed(make_run, text=HOSTILE)
+    made = call("film", run.folder, "-o", tmp_path / "film.html", "--json").json
+    page = (tmp_path / "film.html").read_text(encoding="utf-8")
+    assert "Plotly.addFrames" in page and "evil.example" in page and "<script src" not in page
+    assert (made["engine"], made["texts"], made["seconds"], made["trained_seconds"], made["share"]) == (
+        "pca", 8, 1.5, 20.0, 0.075,
+    )  # fmt: skip
+    assert [moment["step"] for moment in made["moments"]] == [0, 1, 2] and made["report"].endswith("film.html")
+    said = call("film", run.folder, "-o", tmp_path / "u.html", "--engine", "umap")
+    assert said.status == 0 and "UMAP" in said.err and f"Wrote {tmp_path / 'u.html'}" in said.err
+
+
+def test_a_run_without_a_film_is_told_in_a_sentence(call: Call, make_run: MakeRun, tmp_path: Path) -> None:
+    done = call("film", make_run(film_frames=0).folder, "-o", tmp_path / "film.html")
+    assert done.status == 2 and done.out == "" and not (tmp_path / "film.html").exists()
+    assert "expected the film of first, but the recipe says film_frames: 0" in done.err

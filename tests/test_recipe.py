@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import RecipeError, WorkbenchError, did_you_mean
-from workbench.recipe import DEFAULT_MODEL, DataSpec, Lora, Loss, Recipe, read_settings, to_loss
+from workbench.recipe import DEFAULT_MODEL, DataSpec, Lora, Loss, Recipe, read_settings, to_loss, with_settings
 
 BASE = "loss: TripletLoss\ndata: rows.csv\n"
 WEIRD = [
@@ -500,3 +500,56 @@ def test_a_number_that_no_setting_has_is_refused_where_it_stands() -> None:
         RecipeError, match="fit into 64 bits, got one of 6,002 characters in line 3; write a smaller one"
     ):
         Recipe.from_yaml(f"loss: CoSENTLoss\ndata: rows.csv\nepochs: 0x{'f' * 6000}\n")
+
+
+def test_an_adapter_refuses_what_only_a_trained_model_can_have_all_at_once() -> None:
+    with pytest.raises(RecipeError) as refused:
+        Recipe(
+            loss=Loss("GISTEmbedLoss", guide="org/guide"),
+            data="glossary/qa",
+            method="adapter",
+            lora={"r": 4},
+            gradient_checkpointing=True,
+        )
+    first, second, third = refused.value.problems
+    assert first.startswith("lora: expected none with method: adapter")
+    assert second.startswith("gradient_checkpointing: expected none with method: adapter")
+    assert third == (
+        "loss: GISTEmbedLoss reads the tokens with another model (guide), and an adapter is trained on finished vectors; "
+        "take another loss, or set method: full"
+    )
+
+
+def test_a_loss_inside_another_is_refused_for_an_adapter_too() -> None:
+    inside = Loss("MatryoshkaLoss", loss=Loss("GISTEmbedLoss", guide="org/guide"), matryoshka_dims=[8])
+    with pytest.raises(RecipeError, match="GISTEmbedLoss reads the tokens"):
+        Recipe(loss=inside, data="glossary/qa", method="adapter")
+
+
+def test_an_adapter_is_a_setting_like_any_other() -> None:
+    made = Recipe(loss="TripletLoss", data="glossary/triplets", method="adapter")
+    assert Recipe.from_yaml(made.to_yaml()) == made
+    assert made.fingerprint != made.changed(method="full").fingerprint
+
+
+def test_settings_are_changed_by_dotted_names() -> None:
+    made = Recipe(loss="TripletLoss", data="glossary/triplets", lora={"r": 4})
+    changed = with_settings(made, ["loss.triplet_margin=0.3", "epochs=2", "lora.alpha=8", "name=a b", "max_steps=null"])
+    assert changed.loss == Loss("TripletLoss", triplet_margin=0.3)
+    assert (changed.epochs, changed.lora.alpha, changed.name, changed.max_steps) == (2.0, 8, "a b", None)
+    assert with_settings(made, []) == made
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("epochs", "expected a change such as loss.scale=30, got 'epochs'; write name=value"),
+        ("=3", "expected a change such as loss.scale=30, got '=3'"),
+        ("epochs.a=3", "epochs.a: expected a setting that has parts, but epochs has none"),
+        ("name=[", "name: expected a value as YAML, got '\\['; put a text into quotes"),
+        ("loss.triplet_margni=3", "did you mean 'triplet_margin'"),
+    ],
+)
+def test_a_change_that_cannot_be_made_is_a_sentence(change: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        with_settings(Recipe(loss="TripletLoss", data="glossary/triplets", epochs=1.5), [change])

@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from workbench.checks.before import check
     from workbench.data.load import load
     from workbench.data.tokens import token_stats
+    from workbench.plots.export import save_figure
+    from workbench.plots.film import show_film
     from workbench.plots.map import show_map as map
     from workbench.plots.tokens import show_tokens
     from workbench.recipe import Loss, Recipe
+    from workbench.spaces.comparing import compare
     from workbench.spaces.contributions import contributions
     from workbench.spaces.encode import embed
-    from workbench.spaces.evaluate import compare, evaluate
+    from workbench.spaces.evaluate import evaluate
     from workbench.spaces.measures import measures
     from workbench.spaces.project import project
     from workbench.spaces.search import search
     from workbench.spaces.similarity import similarity
+    from workbench.training.adapter import try_adapter
     from workbench.training.launch import runs, train
     from workbench.training.run import Run, attach
     from workbench.widgets.bench import Bench
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from workbench.widgets.model_picker import ModelPicker
     from workbench.widgets.run_panel import RunPanel
     from workbench.widgets.similarity_matrix import SimilarityMatrix
+    from workbench.widgets.try_panel import TryPanel
 
 _HOMES = {
     "Bench": "workbench.widgets.bench",
@@ -53,9 +58,10 @@ _HOMES = {
     "Run": "workbench.training.run",
     "RunPanel": "workbench.widgets.run_panel",
     "SimilarityMatrix": "workbench.widgets.similarity_matrix",
+    "TryPanel": "workbench.widgets.try_panel",
     "attach": "workbench.training.run",
     "check": "workbench.checks.before",
-    "compare": "workbench.spaces.evaluate",
+    "compare": "workbench.spaces.comparing",
     "contributions": "workbench.spaces.contributions",
     "embed": "workbench.spaces.encode",
     "evaluate": "workbench.spaces.evaluate",
@@ -68,12 +74,15 @@ _HOMES = {
     "read_card": "workbench.cards.read",
     "register_loss": "workbench.catalog.losses",
     "runs": "workbench.training.launch",
+    "save_figure": "workbench.plots.export",
     "script": "workbench.cards.script",
     "search": "workbench.spaces.search",
+    "show_film": "workbench.plots.film",
     "show_tokens": "workbench.plots.tokens",
     "similarity": "workbench.spaces.similarity",
     "token_stats": "workbench.data.tokens",
     "train": "workbench.training.launch",
+    "try_adapter": "workbench.training.adapter",
 }
 
 __all__ = [
@@ -90,6 +99,7 @@ __all__ = [
     "Run",
     "RunPanel",
     "SimilarityMatrix",
+    "TryPanel",
     "attach",
     "check",
     "compare",
@@ -105,12 +115,15 @@ __all__ = [
     "read_card",
     "register_loss",
     "runs",
+    "save_figure",
     "script",
     "search",
+    "show_film",
     "show_tokens",
     "similarity",
     "token_stats",
     "train",
+    "try_adapter",
 ]
 
 

@@ -53,6 +53,13 @@ class Layout(StrEnum):
     umap_learn = "umap-learn"
 
 
+class Plane(StrEnum):
+    """What a film is drawn on."""
+
+    pca = "pca"
+    umap = "umap"
+
+
 @app.callback()
 def _all(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
     for library in ("HF_HUB", "HF_DATASETS"):
@@ -111,6 +118,30 @@ def train(recipe: RecipeFile, out: Out = None, trust_code: TrustCode = False, as
     _follow(start(read_recipe(recipe), folder=out, trust_code=trust_code), as_json)
 
 
+@app.command(name="try")
+def try_(
+    recipe: RecipeFile,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting to change, such as loss.scale=30 or epochs=3; may be repeated."),
+    ] = None,
+    trust_code: TrustCode = False,
+    as_json: Json = False,
+) -> None:
+    """Train a linear adapter on vectors of the frozen model at once, and score it. Writes no run."""
+    from workbench.recipe import with_settings
+    from workbench.training.adapter import try_adapter
+    from workbench.training.launch import read_recipe
+
+    with _progress() as show:
+        show("trying a linear adapter", 0, None)
+        made = try_adapter(with_settings(read_recipe(recipe), change or []), trust_code=trust_code)
+    if as_json:
+        _print(made.to_json())
+    else:
+        _say(repr(made))
+
+
 @app.command()
 def resume(run: RunPath, trust_code: TrustCode = False, as_json: Json = False) -> None:
     """Go on with a run that was stopped or killed, from its last checkpoint."""
@@ -160,19 +191,23 @@ def script(recipe: RecipeFile, out: Out = None) -> None:
 def map_(
     model: Model,
     data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("map.html"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="HTML page to write; .svg or .png for the map alone.")
+    ] = Path("map.html"),
     seed: int = 0,
     engine: Annotated[Layout, typer.Option(help="What lays out; umap-learn takes longer.")] = Layout.workbench,
     as_json: Json = False,
 ) -> None:
     """Draw the texts of a table as a map, in one HTML file that opens without a network."""
     from workbench.demo import table_map
-    from workbench.files import replace_text
+    from workbench.plots.export import drawn_kind, save
+    from workbench.plots.map import map_figure
 
+    drawn_kind(out)
     _usable(out, model)
     with _progress() as show:
         drawn, measured, page = table_map(model, data, seed, show, layout=engine.value)
-    replace_text(out, page)
+    save(out, lambda: map_figure(drawn, title=f"{data}, {drawn.space.model}"), lambda: page)
     if as_json:
         _print({"record": drawn.record, "measures": measured.to_json(), "report": str(out)})
     else:
@@ -180,28 +215,63 @@ def map_(
 
 
 @app.command()
+def film(
+    run: RunPath,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("film.html"),
+    engine: Annotated[
+        Plane, typer.Option(help="pca is one projection for all moments; umap keeps neighbours together.")
+    ] = Plane.pca,
+    seed: int = 0,
+    as_json: Json = False,
+) -> None:
+    """The space of a run while it trains, as a film in one HTML file that plays without a network."""
+    from workbench.files import replace_text
+    from workbench.plots.film import film_page
+    from workbench.spaces.film import film_maps
+    from workbench.training.run import attach
+
+    _usable(out)
+    with _progress() as show:
+        drawn = film_maps(
+            attach(run).film,
+            engine=engine.value,
+            seed=seed,
+            progress=lambda done, total: show("drawing the moments", done, total),
+        )
+    replace_text(out, film_page(drawn))
+    if as_json:
+        _print({**drawn.to_json(), "report": str(out)})
+    else:
+        _say(f"{drawn.caption}\nWrote {out}")
+
+
+@app.command()
 def compare(
     model_a: Model,
     model_b: Model,
     data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("compare.html"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="HTML page to write; .svg or .png for both maps alone.")
+    ] = Path("compare.html"),
+    seed: int = 0,
     as_json: Json = False,
 ) -> None:
-    """Scores of two models on the same table, with intervals and the rows that changed."""
-    from workbench.demo import table_comparison
-    from workbench.files import replace_text
+    """What two models do with the same table: scores, rows that flipped, maps in one frame, neighbours."""
+    from workbench.plots.compare import compare_page, maps_figure
+    from workbench.plots.export import drawn_kind, save
+    from workbench.spaces.comparing import comparing
+    from workbench.spaces.engine import engine
 
+    drawn_kind(out)
     _usable(out, model_a, model_b)
     with _progress() as show:
-        change, page = table_comparison(model_a, model_b, data, show)
-    replace_text(out, page)
+        *_, made = comparing(model_a, model_b, data, seed=seed, call=engine().call, tell=show)
+    save(out, lambda: maps_figure(made), lambda: compare_page(made))
     if as_json:
-        _print(
-            {"before": change.before.to_json(), "after": change.after.to_json(), **change.to_json(), "report": str(out)}
-        )
+        found = {"before": made.before.to_json(), "after": made.after.to_json(), **made.to_json(50)}
+        _print({**found, "report": str(out)})
     else:
-        _say(repr(change))
-        _say(f"Wrote {out}")
+        _say(f"{made!r}\nWrote {out}")
 
 
 @app.command()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,9 @@ from workbench.plots.report import Section, Table, page
 from workbench.plots.scores import scores_figure
 from workbench.plots.similarity import change_figure
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
-from workbench.spaces.compare import rows_to_score
 from workbench.spaces.encode import embed
 from workbench.spaces.engine import engine
-from workbench.spaces.evaluate import Change, Delta, Score, compare, evaluate
+from workbench.spaces.evaluate import Delta, Score
 from workbench.spaces.measures import Measures, measures
 from workbench.spaces.project import Engine, Projection, project
 from workbench.spaces.similarity import Similarity, similarity
@@ -130,20 +130,9 @@ def table_map(
     what = drawable(examples)
     texts, by = what.texts(), what.own
     labels, pairs = what.labels_for(texts, by), what.pairs(texts)
-    show("encoding and drawing", 0, None)
-    drawn, measured = engine().call(_one_map, texts, labels, pairs, model, seed, layout)
+    show("encoding", 0, len(texts))
+    drawn, measured = engine().call(_one_map, texts, labels, pairs, model, seed, layout, progress=show)
     return drawn, measured, map_page(drawn, measured, name=examples.name, by=by)
-
-
-def table_comparison(model_a: str, model_b: str, data: str, show: Show) -> tuple[Change, str]:
-    """Both models scored on the same table, and a page that shows it."""
-    examples = load(data)
-    examples, _ = rows_to_score(examples)
-    show("scoring both models", 0, None)
-    change = engine().call(_compared, model_a, model_b, examples)
-    scores = {"before": change.before.to_json(), "after": change.after.to_json(), "change": change.to_json()}
-    sections = [_scores_section(scores, model_a, model_b), _changed_section(scores)]
-    return change, page(f"{model_a} and {model_b}", f"{len(examples):,} rows of {examples.name}", sections)
 
 
 # work done in a process of its own
@@ -158,14 +147,19 @@ def _spaces(base: str, tuned: str) -> tuple[Similarity, Similarity, list[Project
 
 
 def _one_map(
-    texts: Sequence[str], labels: Sequence[str] | None, pairs: Any, model: str, seed: int, layout: Engine
+    texts: Sequence[str],
+    labels: Sequence[str] | None,
+    pairs: Any,
+    model: str,
+    seed: int,
+    layout: Engine,
+    *,
+    progress: Show,
 ) -> tuple[Projection, Measures]:
-    space = embed(texts, model, labels=labels)
-    return project(space, seed=seed, engine=layout), measures(space, pairs=pairs, seed=seed)
-
-
-def _compared(model_a: str, model_b: str, examples: Any) -> Change:
-    return compare(evaluate(model_a, examples), evaluate(model_b, examples))
+    space = embed(texts, model, labels=labels, progress=partial(progress, "encoding"))
+    drawn = project(space, seed=seed, engine=layout, progress=progress)
+    progress("measuring the space", 0, None)
+    return drawn, measures(space, pairs=pairs, seed=seed)
 
 
 # the page
@@ -185,7 +179,7 @@ def _report(
     train_rows, evaluation = prepare(recipe)
     code = render(
         recipe,
-        rows=len(train_rows),
+        train=train_rows,
         tables=(Path("train.parquet"), Path("eval.parquet") if evaluation is not None else None),
         model=recipe.model,
         device="cpu",

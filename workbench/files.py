@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -70,3 +71,26 @@ def copy_missing(source: Path, target: Path) -> None:
     for path in sorted(source.iterdir()):
         if path.is_file() and not (target / path.name).exists():
             replace_bytes(target / path.name, path.read_bytes())
+
+
+def used(path: Path) -> None:
+    """Note that a cached file was of use, so that `sweep` keeps it longer."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def sweep(folder: Path, most: int) -> None:
+    """Remove files of a cache, those first that were of no use for longest, until it has at most `most` bytes."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            if path.is_file():
+                stat = path.stat()
+                found.append((stat.st_mtime, stat.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found)[:-1]:
+        if total <= most:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+            total -= size

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from workbench.catalog import losses as catalog
@@ -43,6 +44,7 @@ HealthCheck = Literal[
     "overfitting",
     "score-undefined",
     "steps-slower",
+    "batch-split",
 ]
 
 
@@ -207,6 +209,10 @@ class Recipe(_Part):
     )
     name: str | None = Field(None, max_length=120, description="Name of the run; None makes one from model and data")
 
+    method: Literal["full", "adapter"] = Field(
+        "full",
+        description="full trains the model; adapter freezes it and trains a square linear map of its vectors, in seconds",
+    )
     epochs: float = Field(1.0, gt=0, le=1000, description="Passes over the data", json_schema_extra={"unit": "epochs"})
     max_steps: int | None = Field(
         None,
@@ -275,6 +281,13 @@ class Recipe(_Part):
     eval_batch_size: int = Field(
         64, ge=1, le=65536, description="Texts of one forward pass in evaluation", json_schema_extra={"unit": "rows"}
     )
+    film_frames: int = Field(
+        20,
+        ge=0,
+        le=100,
+        description="Looks at a fixed sample of texts while it trains, which make the film of the run, for at most 5% of its time; 0 for no film",
+        json_schema_extra={"unit": "frames"},
+    )
     report_to: tuple[Literal["tensorboard", "trackio"], ...] = Field(
         (), description="Also write to these trackers, on this machine only"
     )
@@ -304,6 +317,22 @@ class Recipe(_Part):
         if value > 1 and value != int(value):
             raise ValueError(f"expected a share below 1 or a whole number of steps, got {value}; write {round(value)}")
         return value
+
+    @model_validator(mode="after")
+    def _suits_the_method(self) -> Recipe:
+        """An adapter is refused what only a model with gradients can have; `split_by_length` has nothing to split."""
+        if self.method == "full":
+            return self
+        problems = [
+            f"{name}: expected none with method: adapter, which computes no activations of the model, got one; leave it out, or set method: full"
+            for name in ("lora", "gradient_checkpointing")
+            if getattr(self, name)
+        ]
+        if why := catalog.no_adapter(self.loss.name, self.loss.parameters, self.loss.source):
+            problems.append(f"loss: {why}; take another loss, or set method: full")
+        if problems:
+            raise RecipeError(problems)
+        return self
 
     def changed(self, **changes: Any) -> Recipe:
         """A new recipe with some settings changed; validated like any other."""
@@ -352,6 +381,30 @@ class Recipe(_Part):
         mine, theirs = self.flat(), other.flat()
         keys = list(dict.fromkeys([*mine, *theirs]))
         return {key: (mine.get(key), theirs.get(key)) for key in keys if mine.get(key) != theirs.get(key)}
+
+
+def with_settings(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """A recipe with settings changed by what stands on a command line: dotted names and values as YAML.
+
+    Raises:
+        RecipeError: a change is no ``name=value``, or the recipe does not take it.
+    """
+    settings = recipe.to_dict(defaults=False)
+    for change in changes:
+        name, equals, value = change.partition("=")
+        *way, last = name.strip().split(".")
+        if not equals or not last:
+            raise RecipeError(f"expected a change such as loss.scale=30, got {change!r:.80}; write name=value")
+        place = settings
+        for part in way:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise RecipeError(f"{name}: expected a setting that has parts, but {part} has none; write {part}=...")
+        try:
+            place[last] = yaml.load(value, Loader=_Loader)
+        except yaml.YAMLError:
+            raise RecipeError(f"{name}: expected a value as YAML, got {value!r:.80}; put a text into quotes") from None
+    return Recipe(**settings)
 
 
 def _in_code(value: object) -> str:

@@ -21,7 +21,7 @@ import psutil
 from tests.lab.page import Lab, browser
 from tests.lab.server import Server
 
-TABS = ("Data", "Model", "Loss", "Settings", "Check", "Run", "Map", "Compare", "Similarity")
+TABS = ("Data", "Model", "Loss", "Try", "Settings", "Check", "Run", "Map", "Compare", "Similarity")
 KINDS = ("comm_open", "comm_msg", "display_data", "update_display_data")
 OPEN = "import workbench as wb\nbench = wb.Bench('glossary/qa')\nbench"
 

@@ -1,6 +1,6 @@
 """How near the forecasts of a check come to the run: time of the steps, and peak memory of the worker.
 
-    python -m tests.benchmarks forecast [--steps 20] [--small]
+python -m tests.benchmarks forecast [--steps 20] [--small]
 """
 
 from __future__ import annotations

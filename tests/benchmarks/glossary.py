@@ -65,7 +65,9 @@ def main(arguments: list[str]) -> None:
 
 
 def _one(view: str, seed: int, place: Path, steps: int | None) -> dict[str, object]:
-    recipe = Recipe(data=f"glossary/{view}", seed=seed, eval_steps=1e9, save_steps=1e9, max_steps=steps, **SETTINGS[view])
+    recipe = Recipe(
+        data=f"glossary/{view}", seed=seed, eval_steps=1e9, save_steps=1e9, max_steps=steps, **SETTINGS[view]
+    )
     run = train(recipe, folder=place / f"{view}-{seed}").wait()
     scores = run.scores or {}
     name = scores["after"]["primary"]

@@ -192,9 +192,7 @@ def main(arguments: list[str]) -> None:
 
         model = models.load(MODEL, device="cpu")
         rate = matrix_rate()
-        results = grown(
-            [*steps(options, model, rate), *rows(options, model, rate, Path(folder)), *maps(options, rate)]
-        )
+        results = grown([*steps(options, model, rate), *rows(options, model, rate, Path(folder)), *maps(options, rate)])
     if options.out:
         curves(results, options.out)
     report("growth", results, matrix_rate_gflops=round(rate / 1e9, 1))

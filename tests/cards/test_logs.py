@@ -70,5 +70,5 @@ def test_full_batches_alone_log_ln_of_their_candidates() -> None:
 
 
 def test_a_short_run_reaches_a_part_of_the_rate_of_a_long_warm_up() -> None:
-    assert logs.fit_peak(666, rate=2e-5) == pytest.approx(1.332e-6)
-    assert logs.fit_peak(20_000, rate=2e-5) == 2e-5
+    assert logs.fit_peak(666) == pytest.approx(1.332e-6)
+    assert logs.fit_peak(20_000) == 2e-5

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from workbench.cards.read import read_card
-from workbench.cards.read_record import Card, CardData
+from workbench.cards.read import Card, read_card
+from workbench.cards.read_record import CardData
 from workbench.cards.read_steps import steps
 from workbench.errors import ModelError, RecipeError
 from workbench.recipe import Loss, Recipe

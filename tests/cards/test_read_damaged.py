@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import workbench as wb
 from tests.cards.test_read import card
-from workbench.cards.read_record import Card
+from workbench.cards.read import Card
 from workbench.errors import ModelError, RecipeError
 
 MADE = sorted((Path(__file__).parent / "made").glob("*.md"))

@@ -10,8 +10,8 @@ import yaml
 
 import workbench as wb
 from tests.cards.test_read import HUB, LOSS, card, data_part
+from workbench.cards.read import Card
 from workbench.cards.read_outline import number, whole
-from workbench.cards.read_record import Card
 from workbench.cards.read_steps import steps
 from workbench.errors import RecipeError
 

@@ -10,7 +10,7 @@ import pytest
 import workbench as wb
 from tests.cards.test_card import NAME, sentences, written
 from tests.training.conftest import NOUNS, VERBS
-from workbench.cards.read_record import Card
+from workbench.cards.read import Card
 from workbench.cards.script import without_paths
 from workbench.recipe import Loss, Recipe
 from workbench.training.launch import Run, train

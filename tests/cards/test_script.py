@@ -13,16 +13,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.training.conftest import NOUNS, VERBS, weights
 from workbench.cards.script import MERGE, render, script
+from workbench.data.load import load
 from workbench.recipe import Loss, Recipe
 from workbench.training.launch import train
 
 WAIT_S = 240
 MNRL = Loss("MultipleNegativesRankingLoss")
 TABLES = (Path("train.parquet"), Path("eval.parquet"))
+ROWS = load(pd.DataFrame({"text": ["a text"] * 48, "topic": ["many"] * 36 + ["few"] * 12}))
 CUSTOM = textwrap.dedent(
     """
     import torch
@@ -42,7 +45,7 @@ CUSTOM = textwrap.dedent(
 def rendered(model: str = "owner/base", tables: tuple[Path, Path | None] = TABLES, **settings: Any) -> str:
     """A script that is only read; nothing that it names has to exist."""
     recipe = Recipe(**{"model": model, "loss": MNRL, "data": "pairs.csv", **settings})
-    return render(recipe, rows=48, tables=tables, model=model, device="cpu")
+    return render(recipe, train=ROWS, tables=tables, model=model, device="cpu")
 
 
 def named(text: str) -> dict[str, ast.expr]:
@@ -336,3 +339,11 @@ def test_no_name_from_outside_breaks_out_of_its_text(text: str) -> None:
     model = named(made(text))["model"]
     assert isinstance(model, ast.Call)
     assert ast.literal_eval(model.args[0]) == f"owner/{text}"
+
+
+def test_shares_are_those_of_the_steps_that_grouping_leaves() -> None:
+    every = {"batch_size": 4, "warmup": 0.5, "logging_steps": 0.5}
+    plain = settings_of(rendered(**every))
+    grouped = settings_of(rendered(**every, batch_sampler="group_by_label"))
+    assert (plain["warmup_steps"], plain["logging_steps"]) == (6, 6)
+    assert (grouped["warmup_steps"], grouped["logging_steps"]) == (3, 3)  # 24 rows in pairs of both classes

@@ -56,7 +56,7 @@ def test_the_total_is_the_sum_of_its_parts() -> None:
 
 def test_the_sentence_says_total_parts_and_what_is_assumed() -> None:
     assert str(training_memory(MINILM, batch_size=16, texts=2, tokens=128)) == (
-        "about 2.8 GB (libraries 0.65 GB, weights 91 MB, gradients and AdamW 0.27 GB, activations 1.8 GB) "
+        "about 2.5 GB (libraries 0.65 GB, weights 91 MB, gradients and AdamW 0.27 GB, activations 1.5 GB) "
         "for a batch of 16 rows of 2 texts, padded to 128 tokens; float32 on a CPU with AdamW"
     )
 

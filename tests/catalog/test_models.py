@@ -190,8 +190,14 @@ def test_the_catalogue_says_where_packaged_weights_are(package: Path) -> None:
     assert set(here.values()) == {None}
 
 
-def test_packaged_weights_have_no_revisions(package: Path) -> None:
-    with pytest.raises(ModelError, match="is not on this machine"):
+@pytest.mark.parametrize("revision", ["main", *hub.SAME_FILES[MINILM]])
+def test_packaged_weights_serve_the_revisions_that_they_are_of(package: Path, revision: str) -> None:
+    assert models.find(MINILM, revision=revision).path == package
+
+
+def test_another_revision_than_that_of_the_package_is_not_here_and_its_way_out_is_told(package: Path) -> None:
+    words = rf"revision 'abc' of '{MINILM}' is not on this machine.*leave the revision out to take the weights of package weight-carrier"
+    with pytest.raises(ModelError, match=words):
         models.find(MINILM, revision="abc")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.checks.tables import codes, fires, labelled, pairs, recipe, text, triplets
 from workbench.checks import cost
+from workbench.checks.case import Case
 from workbench.recipe import Loss
 
 
@@ -68,12 +69,48 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_batch_that_does_not_fit_is_cached_or_made_smaller(tiny_bert: Path) -> None:
     long = pairs(1200, positive=[text(n + 10_000, 60) for n in range(1200)])
     finding = fires(recipe(tiny_bert, long, batch_size=256), "not-enough-memory")
-    assert "0.74 GB are free" in finding.message and finding.fixed == "take CachedMultipleNegativesRankingLoss with mini_batch_size 16"  # fmt: skip
+    assert "0.74 GB are free" in finding.message and finding.fixed == "take CachedMultipleNegativesRankingLoss with mini_batch_size 32"  # fmt: skip
     loss = Loss("CosineSimilarityLoss")
     scored = recipe(tiny_bert, long.assign(score=[n / 1200 for n in range(1200)]), loss, batch_size=256)
-    assert fires(scored, "not-enough-memory").to_json()["fix"] == {"batch_size": 16, "gradient_accumulation_steps": 16}
+    assert fires(scored, "not-enough-memory").to_json()["fix"] == {"batch_size": 32, "gradient_accumulation_steps": 8}
     assert "not-enough-memory" not in codes(recipe(tiny_bert, pairs()))
-    assert "not-enough-memory" not in codes(recipe(tiny_bert, long, batch_size=256, device="cuda"))
+
+
+def test_a_gpu_is_asked_what_is_free_and_a_batch_that_does_not_fit_is_no_error_there(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = pairs(1200, positive=[text(n + 10_000, 60) for n in range(1200)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "not-enough-memory" not in codes(recipe(tiny_bert, long, batch_size=256, device="cuda")), "nothing is known"
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 300\necho 80000\n")
+    tool.chmod(0o755)
+    assert cost.free_gpu_memory() == 300 * 2**20
+    finding = fires(recipe(tiny_bert, long, batch_size=256, device="cuda"), "not-enough-memory")
+    assert finding.severity == "warning" and "0.31 GB are free on the GPU" in finding.message
+    tool.write_text("#!/bin/sh\necho '[N/A]'\n")
+    assert cost.free_gpu_memory() is None
+
+
+def test_groups_of_like_length_need_less_memory_than_padded_batches(tiny_bert: Path) -> None:
+    grouped, whole = (
+        cost.memory_of(case, case.recipe)
+        for case in (
+            Case.of(recipe(tiny_bert, uneven(), batch_size=64, device="cpu", split_by_length=split), lambda *_: None)
+            for split in (True, False)
+        )
+    )
+    assert grouped < whole
+
+
+def test_the_fullest_batch_is_that_which_keeps_most() -> None:
+    tokens = np.array([[2, 3], [4, 3], [2, 9], [2, 2]])
+    given = {"seed": 0, "merged": False, "even": 0.0}
+    assert cost.fullest_batch(tokens, 1, groups=4, **given) == [(1, 2), (1, 9)]
+    assert cost.fullest_batch(tokens, 4, groups=1, **given) == [(4, 4), (4, 9)]
+    assert cost.fullest_batch(tokens, 4, groups=2, **given) == [(2, 4), (2, 9), (2, 2), (2, 3)]
+    three = np.array([[9, 2, 6], [9, 2, 6]])
+    assert cost.fullest_batch(three, 9, seed=0, merged=True, groups=1, even=0.0) == [(2, 9), (2, 6), (2, 6)]
 
 
 def test_a_machine_without_room_for_the_model_is_an_error(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

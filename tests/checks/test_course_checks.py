@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.checks.tables import codes, fires, pairs, recipe
+from workbench.checks.before import check
 
 
 def test_a_warmup_longer_than_the_run_tells_the_rate_that_is_reached(tiny_bert: Path) -> None:
@@ -68,3 +69,12 @@ def test_a_short_run_in_fp16_loses_its_first_steps(tiny_bert: Path) -> None:
     short = recipe(tiny_bert, pairs(), precision="fp16", device="cuda", max_steps=10)
     assert fires(short, "fp16-in-few-steps").fixed == "set precision to auto"
     assert "fp16-in-few-steps" not in codes(short.changed(max_steps=20))
+
+
+def test_a_linear_adapter_wants_a_rate_of_its_own_and_nothing_is_said_of_memory_or_one_batch(tiny_bert: Path) -> None:
+    made = recipe(tiny_bert, pairs(), method="adapter", learning_rate=2e-5)
+    finding = fires(made, "learning-rate-unusual")
+    assert "50 times below what is known to work for a linear adapter (about 0.001)" in finding.message
+    found = check(made.changed(learning_rate=1e-3), batch=True)
+    assert "no batch was tried, since only a linear adapter on vectors of the frozen model is trained" in found.about
+    assert not {finding.code for finding in found} & {"not-enough-memory", "much-padding", "weights-hardly-move"}

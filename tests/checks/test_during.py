@@ -89,6 +89,10 @@ SICK: dict[str, tuple[list[Event], str]] = {
         [point(step, 1 / step, seconds=step * 0.5 + max(0, step - 12) * 1.0) for step in range(2, 60, 2)],
         "A step takes 1.5 s",
     ),
+    "batch-split": (
+        [{"kind": "split", "step": 3, "places": 8192, "part_places": 2048, "why": "CUDA out of memory"}],
+        "in parts of at most 2,048 tokens of 8,192",
+    ),
     "zero-vectors": ([probe(0, None, None, zero=64)], "All 64 probe texts have the vector 0 before the first step"),
     "collapse": ([probe(0, 0.3, 20.0), probe(8, 0.98, 1.3)], "mean cosine 0.980 (0.300 at the start), effective rank 1.3 (20.0)"),
 }  # fmt: skip

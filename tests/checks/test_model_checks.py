@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from safetensors.numpy import load_file, save_file
 
 from tests.checks.tables import codes, fires, pairs, recipe, text
@@ -48,6 +49,22 @@ def test_weights_that_are_all_zero_make_a_run_senseless(tiny_bert: Path, tmp_pat
     zeroed = edited(tiny_bert, tmp_path, lambda weights: {name: np.zeros_like(part) for name, part in weights.items()})
     finding = fires(recipe(zeroed, pairs()), "weights-all-zero")
     assert finding.severity == "error" and "nothing can be learnt" in finding.message
+
+
+def test_a_revision_that_is_not_here_is_told_and_left_out(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--owner--tiny"
+    shutil.copytree(tiny_bert, cached / "snapshots" / ("a" * 40))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("a" * 40)
+    given = recipe("owner/tiny", pairs(), revision="b" * 40)
+    finding = fires(given, "revision-not-here")
+    assert finding.severity == "note" and "owner/tiny" in finding.message and "b" * 40 in finding.message
+    assert finding.fixed == "leave the revision out"
+    for sound in (finding.fix(), given.changed(revision="main"), given.changed(revision="a" * 40)):
+        assert "revision-not-here" not in codes(sound)
 
 
 @pytest.mark.parametrize(("which", "severity"), [("LayerNorm.weight", "error"), ("layer.0.output.LayerNorm.weight", "warning")])  # fmt: skip

@@ -13,6 +13,7 @@ from workbench.checks import reading
 from workbench.checks.reading import Texts, read
 from workbench.data.load import load
 from workbench.data.tokenizer import counter
+from workbench.data.tokens import token_stats
 
 
 def numbers(model: Path, table: pandas.DataFrame, **prompts: str) -> Texts:
@@ -83,3 +84,23 @@ def test_rows_with_the_same_texts_in_order_are_equal(tiny_bert: Path) -> None:
 def test_words_of_scripts_without_white_space_are_their_characters() -> None:
     assert reading._words("\u732b\u306f\u7720\u308b") == 4 and reading._words("caf\u00e9 \u732b") == 2
     assert reading._words("a small cat") == 3
+
+
+def test_a_table_whose_tokens_are_kept_reads_as_one_whose_are_not(tiny_bert: Path) -> None:
+    table = pairs(60, positive=[["zz 你好", "", text(n % 7, 3 + n % 5)][n % 3] for n in range(60)])
+    fresh, prompted = numbers(tiny_bert, table), numbers(tiny_bert, table, anchor="the ")
+    token_stats(table, tiny_bert)
+    assert fresh.unknown_of is not None and fresh.unknown_of.sum() > 0
+    for before, after in (fresh, numbers(tiny_bert, table)), (prompted, numbers(tiny_bert, table, anchor="the ")):
+        assert (after.highest, after.special, after.vocabulary) == (before.highest, before.special, before.vocabulary)
+        for name in ("tokens_of", "words_of", "unknown_of", "flags_of", "near_of", "which", "digests"):
+            np.testing.assert_array_equal(getattr(after, name), getattr(before, name), name)
+
+
+def test_what_is_kept_is_not_tokenised_again(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pairs(20)
+    token_stats(table, tiny_bert)
+    counted: list[str] = []
+    monkeypatch.setattr(reading._Count, "__call__", lambda self, texts: (counted.extend(texts), np.zeros((3, 1)))[1])
+    numbers(tiny_bert, table)
+    assert counted == [""], "only how many special tokens there are is asked for"

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from workbench.data import tables
+from workbench.data import arrow
 from workbench.data.load import load
 from workbench.errors import DataError
 
@@ -148,7 +148,7 @@ def test_the_fingerprint_is_of_content_and_roles_and_not_of_batches_names_or_for
 def test_the_fingerprint_does_not_depend_on_the_size_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({"text": [f"text {n}" * (n % 3) for n in range(50)], "label": ["x", "y"] * 25})
     whole = load(frame).fingerprint
-    monkeypatch.setattr(tables, "BATCH", 7)
+    monkeypatch.setattr(arrow, "BATCH", 7)
     assert load(frame).fingerprint == whole
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from workbench.data import sources, tables
+from workbench.data import arrow, sources, tables
 from workbench.data.load import load
 from workbench.errors import DataError
 from workbench.recipe import DataSpec
@@ -236,7 +236,7 @@ def test_files_are_memory_mapped(tmp_path: Path) -> None:
 def test_a_file_of_several_batches_keeps_all_rows_in_order(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "BATCH", 7)
+    monkeypatch.setattr(arrow, "BATCH", 7)
     lines = [{"text": f"text {n}", "n": n if n < 90 else n + 0.5, "label": n % 2} for n in range(100)]
     lines[50]["late"] = "a column that the first rows do not have"
     if name == "t.csv":

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from workbench.data import delimited, tables
+from workbench.data import arrow, delimited
 from workbench.data.load import load
 from workbench.errors import DataError
 
@@ -113,7 +113,7 @@ def test_a_cell_without_end_is_found_by_its_length(tmp_path: Path, monkeypatch: 
 def test_the_first_bad_row_is_named_with_the_number_of_all_and_they_can_be_left_out(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "BATCH", 3)
+    monkeypatch.setattr(arrow, "BATCH", 3)
     content = {"a.csv": "text,label\na,0\nbad\nc,0\n\nd,x,y\ne,0\nf,\n", "a.jsonl": '{"text":"a","label":0}\n{"text":7,"label":0}\n{"text":"c","label":0}\n\n{\n{"text":"e","label":0}\n{"text":"f"}\n'}[name]  # fmt: skip
     (tmp_path / name).write_text(content)
     with pytest.raises(
@@ -252,7 +252,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "a.csv").write_text("text,label\na,1\n")
-    monkeypatch.setattr(tables, "write_stream", full)
+    monkeypatch.setattr(arrow, "write_stream", full)
     with pytest.raises(DataError, match=r"expected room .*No space left on device.*WORKBENCH_HOME"):
         load(tmp_path / "a.csv")
     assert list((workbench_home / "tables").iterdir()) == []

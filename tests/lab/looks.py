@@ -18,7 +18,9 @@ from typing import Any
 from tests.lab.page import Lab, browser
 from tests.lab.server import Server
 from tests.runs import maker, outcome, scored, step
+from tests.widgets.test_run_panel_film import filmed
 from workbench.recipe import DEFAULT_MODEL, Loss
+from workbench.widgets.bench import TABS
 
 CARD = Path(__file__).parents[1] / "cards" / "made" / "3.4.1-fit-mnrl.md"
 THEMES = ("light", "dark")
@@ -46,6 +48,9 @@ PANELS: dict[str, Look] = {
     "LossPicker": Look(
         "panel = wb.LossPicker(wb.load('glossary/triplets'), wb.Loss('TripletLoss', triplet_margin=0.3))"
     ),
+    "TryPanel": Look(
+        f"panel = wb.TryPanel({RECIPE})", "panel.run(); panel.settle(300); panel.form.controls['scale'].value = 40.0"
+    ),
     "DataPreview": Look("panel = wb.DataPreview('glossary/triplets')"),
     "SettingsForm": Look(
         "from workbench.widgets.settings_form import SettingsForm\npanel = SettingsForm({'epochs': 2.0})"
@@ -54,6 +59,9 @@ PANELS: dict[str, Look] = {
     "CardPanel-run": Look("panel = wb.CardPanel(example='000')"),
     "CheckPanel": Look(f"panel = wb.CheckPanel({RECIPE})", "panel.start()"),
     "RunPanel": Look(f"panel = wb.RunPanel({RECIPE}, run=RUNS + '/first', runs=RUNS)"),
+    "RunPanel-film": Look(
+        "panel = wb.RunPanel(run=RUNS + '/filmed', runs=RUNS)", "panel._film.show.click(); panel.settle(60)"
+    ),
     "RunPanel-two": Look(
         f"panel = wb.RunPanel({RECIPE}, run=RUNS + '/second', runs=RUNS)",
         "panel.compare([wb.attach(RUNS + '/first'), wb.attach(RUNS + '/second')])",
@@ -65,7 +73,7 @@ PANELS: dict[str, Look] = {
     "ComparePanel": Look(f"panel = wb.ComparePanel({DEFAULT_MODEL!r}, TUNED, 'glossary/qa')", "panel.draw()"),
     "Bench": Look(
         "panel = wb.Bench('glossary/qa', runs=RUNS)",
-        tabs=("From a card", "Data", "Model", "Loss", "Settings", "Check", "Run", "Map", "Compare", "Similarity"),
+        tabs=TABS,
     ),
 }
 # what sticks out of its place, and is therefore cut off or makes a scroll bar
@@ -180,6 +188,8 @@ def make_runs(folder: Path) -> None:
             log=log,
             loss=Loss("MultipleNegativesRankingLoss", scale=20 / rate / 20),
         )
+
+    filmed(make, "filmed", moments=8)
 
 
 def make_tuned(folder: Path) -> None:

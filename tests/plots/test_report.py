@@ -10,7 +10,7 @@ import pytest
 
 from tests.plots.looking import HOSTILE
 from workbench.plots import report
-from workbench.plots.report import Section, Table, page
+from workbench.plots.report import Fold, Section, Table, page
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,18 @@ def test_a_page_asks_the_network_for_nothing() -> None:
     html = page("R", "", [Section("S", figures=[go.Figure(go.Scatter(x=[1], y=[2]))])])
     assert "default-src 'none'" in html
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", html)
+
+
+def test_only_a_page_with_webgl_may_write_programs_without_which_plotly_draws_none() -> None:
+    flat, gl = (go.Figure(trace(x=[1], y=[2])) for trace in (go.Scatter, go.Scattergl))
+    assert "script-src 'unsafe-inline';" in page("R", "", [Section("S", figures=[flat])])
+    assert "script-src 'unsafe-inline' 'unsafe-eval';" in page("R", "", [Section("S", figures=[flat, gl])])
+
+
+def test_a_line_opens_to_its_tables_without_a_script() -> None:
+    html = page("R", "", [Section("S", folds=[Fold("a <line>", [Table(["h"], [["cell"]], "caption")])])])
+    assert "<details><summary>a &lt;line&gt;</summary>" in html and "<script" not in html
+    assert html.index("<summary>") < html.index("<td>cell</td>") < html.index("</details>")
 
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "</script><script>alert(1)</script>", "{{ 7 * 7 }}", "</pre></section>"])

@@ -112,7 +112,7 @@ def test_scores_are_drawn_for_both_models_with_their_intervals() -> None:
     assert [list(points.x) for points in made.data] == [[0.4], [0.5]]
     assert made.data[0].error_x.array == pytest.approx((0.2,))
     assert made.data[0].error_x.arrayminus == pytest.approx((0.1,))
-    assert made.layout.xaxis.title.text == "score, 95% bootstrap interval, n = 1,200"
+    assert made.layout.xaxis.title.text == "score (no unit), 95% bootstrap interval, n = 1,200"
 
 
 def test_an_interval_that_ends_at_zero_is_drawn_to_zero() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.spaces.standins import Model, random_vector, space
-from workbench import files
 from workbench.errors import DataError, ModelError
+from workbench.spaces import engine, kept
 from workbench.spaces.encode import embed
 
 HOSTILE = ["", " ", "\x00", "<img src=x onerror=alert(1)>", "\u202eabc", "😀" * 50, "a\nb", "x" * 5000]
@@ -79,7 +79,7 @@ def test_a_full_disk_costs_only_the_cache(monkeypatch: pytest.MonkeyPatch, caplo
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "replace_bytes", full)
+    monkeypatch.setattr(kept, "_reserve", full)
     assert len(embed(["a", "b"], Model(random_vector))) == 2
     assert "vectors are not kept for next time" in caplog.text
 
@@ -204,3 +204,19 @@ def test_a_model_in_bfloat16_can_be_embedded_with(tiny_bert: Path) -> None:
     made = embed(["the red cat"], model)
     assert made.vectors.dtype == np.float32
     assert made.usable.all()
+
+
+def test_the_process_that_panels_share_loads_a_model_once(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.catalog import models
+
+    load, loads = models.load, list[object]()
+    monkeypatch.setattr(models, "load", lambda *given, **options: (loads.append(given), load(*given, **options))[1])
+    engine.loaded.cache_clear()
+    embed(["a cat"], tiny_bert)
+    embed(["a dog"], tiny_bert)
+    assert len(loads) == 2, "elsewhere no model stays in memory"
+    monkeypatch.setattr("multiprocessing.parent_process", object)
+    for text in ("a tree", "a river", "a stone"):
+        embed([text], tiny_bert)
+    assert len(loads) == 3
+    engine.loaded.cache_clear()

@@ -19,7 +19,7 @@ import pytest
 
 from workbench.errors import ModelError, RunError
 from workbench.spaces.encode import embed
-from workbench.spaces.engine import Engine, Vectors, vectors
+from workbench.spaces.engine import Ended, Engine, Vectors, vectors
 
 HOSTILE = ["the red cat", "", "<img src=x onerror=alert(1)>", "\u202eabc", "😀" * 50, "a\nb", "bird " * 500]
 
@@ -85,7 +85,7 @@ def test_a_killed_process_is_one_sentence_for_all_who_wait_and_the_next_call_wor
     engine = Engine()
     with ThreadPoolExecutor(2) as threads:
         waiting = [threads.submit(engine.call, time.sleep, 60) for _ in range(2)]
-        until(lambda: engine.pid)
+        until(lambda: engine.pid and engine._working == 2)
         first = engine.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
@@ -122,6 +122,56 @@ def test_what_waits_while_it_is_closed_ends_in_a_sentence() -> None:
     for thread in threads:
         thread.join()
     assert said and all("ended to free its memory; try again" in text for text in said)
+
+
+def counted(steps: int, *, progress: Callable[[str, int, int], None]) -> int:
+    """Runs in the process: tells each step for as long as it is let."""
+    for step in range(steps):
+        progress("counting", step, steps)
+        time.sleep(0.01)
+    return steps
+
+
+def test_what_is_done_arrives_while_one_waits(held: Engine) -> None:
+    seen: list[tuple[str, int, int]] = []
+    assert held.call(counted, 80, progress=lambda *now: seen.append(now)) == 80
+    assert seen and seen == sorted(seen) and {(phase, total) for phase, _, total in seen} == {("counting", 80)}
+
+
+def test_what_a_progress_raises_ends_the_work_and_the_process_stays(held: Engine) -> None:
+    def stop(*now: object) -> None:
+        raise Ended
+
+    pid = held.call(os.getpid)
+    began = time.monotonic()
+    with pytest.raises(Ended):
+        held.call(counted, 10_000, progress=stop)
+    assert held.call(os.getpid) == pid and time.monotonic() - began < 60, "10,000 steps take 100 s"
+
+
+def test_what_still_waits_for_its_turn_can_be_ended_and_disturbs_nobody(held: Engine) -> None:
+    busy = held.submit(time.sleep, 1.0)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(held.call, counted, 60, progress=lambda *now: None)
+        second = threads.submit(held.call, counted, 70, progress=lambda *now: None)
+        assert (busy.result(), first.result(), second.result()) == (None, 60, 70)
+
+
+def test_an_interrupt_of_a_command_ends_the_process_at_once() -> None:
+    code = """if __name__ == "__main__":
+    import os, signal, sys, threading, time
+    from workbench.spaces.engine import engine
+    pid = engine().call(os.getpid)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        engine().call(time.sleep, 60)
+    except KeyboardInterrupt:
+        print(pid)
+"""
+    began = time.monotonic()
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    until(lambda: gone(int(ran.stdout)))
+    assert time.monotonic() - began < 50
 
 
 def test_it_ends_when_nothing_is_asked_and_starts_again() -> None:

@@ -29,10 +29,9 @@ def turned(xy: np.ndarray, degrees: float) -> np.ndarray:
 # neighbours
 
 
-@pytest.mark.parametrize("piece", [7, 300])
-def test_neighbours_are_those_of_the_whole_matrix(piece: int) -> None:
+def test_neighbours_are_those_of_the_whole_matrix() -> None:
     unit = groups()
-    rows, distances = exact_neighbours(unit, 9, piece=piece)
+    rows, distances = exact_neighbours(unit, 9)
     expected, cosine = nearest(unit, unit, 9, exclude_self=True)
     np.testing.assert_array_equal(rows, expected)
     np.testing.assert_allclose(distances, (1 - cosine).clip(0), atol=1e-6)
@@ -40,31 +39,9 @@ def test_neighbours_are_those_of_the_whole_matrix(piece: int) -> None:
 
 def test_no_row_is_its_own_neighbour_among_more_copies_than_neighbours() -> None:
     unit = np.repeat(np.eye(4, dtype=np.float32), [12, 1, 1, 1], axis=0)
-    rows, distances = exact_neighbours(unit, 3, piece=5)
+    rows, distances = exact_neighbours(unit, 3)
     assert not (rows == np.arange(15)[:, None]).any()
     assert (rows[:12] < 12).all() and (distances[:12] == 0).all() and (distances[12:] == 1).all()
-
-
-def test_neighbours_report_what_is_done() -> None:
-    seen: list[tuple[int, int]] = []
-    exact_neighbours(groups(250), 3, piece=100, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(100, 250), (200, 250), (250, 250)]
-
-
-def test_who_stops_the_search_does_not_wait_for_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_up: list[int] = []
-
-    def counted(queries: np.ndarray, corpus: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        looked_up.append(len(queries))
-        return nearest(queries, corpus, k)
-
-    def stop(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(layout, "nearest", counted)
-    with pytest.raises(KeyboardInterrupt):
-        exact_neighbours(groups(300), 3, piece=1, progress=stop)
-    assert len(looked_up) < 300
 
 
 # ties

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.spaces.standins import angle
 from workbench.spaces import neighbours
-from workbench.spaces.neighbours import nearest
+from workbench.spaces.neighbours import best, nearest
 
 
 def unit(n: int, d: int = 6, seed: int = 0) -> np.ndarray:
@@ -45,6 +47,41 @@ def test_no_row_is_its_own_neighbour_when_asked_for(block_bytes: int, monkeypatc
     found, _ = nearest(rows, rows, 10, exclude_self=True)
     np.testing.assert_array_equal(found, by_hand(rows, rows, 10, exclude_self=True))
     assert nearest(rows, rows, 100, exclude_self=True)[0].shape == (40, 39)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 2500), st.integers(1, 40), st.integers(1, 3000), st.integers(0, 2**32 - 1))
+def test_the_best_are_those_of_a_stable_sort_whatever_is_equal(b: int, n: int, k: int, values: int, seed: int) -> None:
+    block = np.random.default_rng(seed).integers(-values, values, (b, n)).astype(np.float32)
+    k = min(k, n)
+    columns, found = best(block, k)
+    expected = np.argsort(-block, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(columns, expected)
+    np.testing.assert_array_equal(found, np.take_along_axis(block, expected, axis=1))
+
+
+def test_the_best_are_found_beside_what_is_excluded_and_where_everything_is_equal() -> None:
+    block = np.full((3, 1500), 0.5, dtype=np.float32)
+    block[0, 7] = -np.inf
+    block[2, 1400] = 0.75
+    assert best(block, 1499)[0][0].tolist() == [*range(7), *range(8, 1500)]
+    assert [row.tolist() for row in best(block, 3)[0]] == [[0, 1, 2], [0, 1, 2], [1400, 0, 1]]
+
+
+def test_what_is_done_is_reported_and_who_stops_it_does_not_wait_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "ROWS", 1)
+    rows, looked_up = unit(300), []
+    monkeypatch.setattr(neighbours, "best", lambda *given: looked_up.append(1) or best(*given))
+    seen: list[tuple[int, int]] = []
+    nearest(rows[:4], rows, 3, progress=lambda *now: seen.append(now))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        nearest(rows, rows, 3, progress=stop)
+    assert len(looked_up) < 300
 
 
 @pytest.mark.parametrize("n", [20, 300])

@@ -239,11 +239,21 @@ def test_the_record_tells_how_to_make_the_map_again() -> None:
     assert project(space(np.eye(3))).record["faithfulness"] is None
 
 
-def test_progress_goes_from_the_neighbours_to_the_whole() -> None:
-    seen: list[tuple[int, int]] = []
-    project(space(groups(600)), progress=lambda done, total: seen.append((done, total)))
-    assert seen == sorted(seen) and seen[-1] == (100, 100) and {total for _, total in seen} == {100}
-    assert {25, 60} <= {done for done, _ in seen} and len({done for done, _ in seen}) > 30
+def test_progress_goes_through_neighbours_and_rounds_to_the_judging() -> None:
+    seen: list[tuple[str, int, int]] = []
+    project(space(groups(600)), progress=lambda *now: seen.append(now))
+    texts = [("neighbours", done, 600) for done in (256, 512, 600)]
+    rounds = [("layout", done, 500) for done in range(1, 501)]
+    assert seen == [*texts, *rounds, ("judging the map", 0, 1), ("judging the map", 1, 1)]
+
+
+def test_what_the_progress_raises_ends_the_work() -> None:
+    def stop(phase: str, done: int, total: int) -> None:
+        if phase == "layout":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        project(space(groups(60)), progress=stop)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,13 @@ def test_a_run_that_is_well_is_looked_at_from_start_to_end_and_says_what_that_to
     assert "- **Health:** " in watched.card
 
 
+def test_the_steps_of_a_run_are_those_of_the_rows_that_grouping_leaves(tmp_path: Path) -> None:
+    table = tmp_path / "classes.csv"
+    table.write_text("text,label\n" + "".join(f"text {n},{'many' if n < 36 else 'few'}\n" for n in range(48)))
+    grouped = Recipe(loss="BatchAllTripletLoss", data=str(table), batch_size=4, batch_sampler="group_by_label")
+    assert Health(grouped, load(table), EventWriter(tmp_path / "events.jsonl")).steps == 6
+
+
 def test_watching_changes_no_bit_of_the_weights(watched: Run, recipe: Make, tmp_path: Path) -> None:
     alone = train(recipe(watch_off=sorted(PROBED)), folder=tmp_path / "alone").wait(WAIT_S)
     assert probes(alone) == [] and alone.status.health_s == 0

@@ -76,6 +76,8 @@ def open_panel(engine: FakeEngine) -> Iterator[Open]:
 def test_nothing_is_scored_before_the_click(open_panel: Open, engine: FakeEngine) -> None:
     panel = open_panel(drawn=False)
     assert engine.asked == [] and panel.change is None and panel._points.figure is None
+    assert panel._parts.tabs.children == () and panel._parts.tabs.layout.display == "none", "no empty boxes"
+    assert panel._parts.below.layout.display == "none"
     panel._parts.draw.click()
     panel.settle(10)
     assert engine.asked == [
@@ -87,9 +89,11 @@ def test_nothing_is_scored_before_the_click(open_panel: Open, engine: FakeEngine
         "project",
         "project",
         "neighbour_change",
-    ]
+        "project",
+    ], "the last one is the noise"
     assert engine.models == ["base", "org/tuned"] * 2
     assert panel.message.startswith("Compared: cosine_ndcg@10 changed by +")
+    assert panel._parts.tabs.layout.display == "flex"
 
 
 def test_each_stage_is_told(open_panel: Open) -> None:
@@ -114,7 +118,8 @@ def test_scores_stand_side_by_side_with_their_difference(open_panel: Open) -> No
     shown = panel._parts.scores.value
     for name, score in panel.change.after.scores.items():
         assert name in shown and escape(str(score)) in shown and escape(str(panel.change.delta[name])) in shown
-    assert "before: base" in shown and "after: tuned" in shown and f"{N} rows of" in shown and "<svg" in shown
+    assert "before: base" in shown and "after: tuned" in shown and "<svg" in shown
+    assert f"{N} rows of" in panel._parts.short.value and panel.change.sentences[1][:20] in panel._parts.short.value
 
 
 def test_both_maps_are_one_figure_and_the_second_starts_from_the_first(open_panel: Open, engine: FakeEngine) -> None:
@@ -132,9 +137,10 @@ def test_titles_of_the_sections_count_what_is_in_them(open_panel: Open) -> None:
     assert gained > 0 and lost > 0
     assert panel._parts.tabs.titles == (
         "Scores",
-        f"Maps ({2 * N} texts)",
         f"Flipped ({gained} gained, {lost} lost)",
-        f"Neighbours ({int((panel.moved.change > 0).sum())} of {2 * N})",
+        f"Maps ({2 * N} texts)",
+        f"Neighbours ({int((panel.moved.change > 0).sum())} of {2 * N} changed)",
+        "Similarities (8 texts)",
     )
 
 
@@ -142,7 +148,8 @@ def test_of_many_texts_a_stated_sample_is_mapped(open_panel: Open, monkeypatch: 
     monkeypatch.setattr(compare_panel, "MAP_UP_TO", 10)
     panel = open_panel()
     assert len(panel.maps[0].space) == 10 == len(panel.moved)
-    assert f"A sample of {2 * N} texts, seed 0." in panel._parts.caption.value
+    assert f"10 distinct texts, a sample of {2 * N} with seed 0" in panel._parts.short.value
+    assert ", limit=" in panel.code
 
 
 def test_a_run_alone_is_compared_with_its_base_on_what_it_held_out(
@@ -158,22 +165,22 @@ def test_a_run_alone_is_compared_with_its_base_on_what_it_held_out(
     panel.draw()
     panel.settle(10)
     assert engine.models[:2] == ["base", str(run.model_folder)]
-    assert panel.change.after.rows == 6 and "the rows that the run held out" in panel._parts.scores.value
+    assert panel.change.after.rows == 6 and "the rows that the run held out" in panel._parts.short.value
     assert panel._parts.after.value == str(run.folder) and panel._parts.before.value == ""
-    assert panel.code == f"wb.compare(wb.evaluate('base', data), wb.evaluate(wb.attach({str(run.folder)!r}), data))"
+    assert panel.code == f"wb.compare('base', wb.attach({str(run.folder)!r}))"
     panel.before = "other"
     panel.data = str(tmp_path / "rows.csv")
     panel.after = str(run.folder)
     panel.draw()
     panel.settle(10)
-    assert panel.change.after.rows == 6 and "trained on the others" in panel._parts.scores.value
+    assert panel.change.after.rows == 6 and "trained on the others" in panel._parts.short.value
     panel.close()
 
 
 def test_the_test_part_is_taken_where_there_is_one(open_panel: Open) -> None:
     panel = open_panel(data="glossary/qa", drawn=False)
     made = "wb.load('glossary/qa', split='test')"
-    assert panel.code == f"wb.compare(wb.evaluate('base', {made}), wb.evaluate('org/tuned', {made}))"
+    assert panel.code == f"wb.compare('base', 'org/tuned', {made})"
     ast.parse(panel.code, mode="eval")
 
 
@@ -207,7 +214,7 @@ def test_a_seed_that_is_none_is_refused(open_panel: Open, seed: Any) -> None:
 def test_the_code_loads_a_table_from_memory(open_panel: Open) -> None:
     frame = pd.DataFrame({"anchor": ["a"], "positive": ["b"]})
     panel = open_panel(data=frame, drawn=False)
-    call = ast.parse(panel.code, mode="eval").body.args[0].args[1]  # type: ignore[attr-defined]
+    call = ast.parse(panel.code, mode="eval").body.args[2]  # type: ignore[attr-defined]
     assert eval(ast.unparse(call), {"wb": wb, "data": frame}).used == panel.data.used
 
 
@@ -227,9 +234,15 @@ def test_without_data_and_run_the_message_line_says_so(engine: FakeEngine) -> No
     panel.close()
 
 
-def test_a_table_without_a_score_ends_in_a_sentence(open_panel: Open) -> None:
-    panel = open_panel(data=load(pd.DataFrame({"text": ["a", "b"]})))
-    assert "to score a model on" in panel.message and panel.change is None
+def test_a_table_without_a_score_is_compared_by_its_maps_and_neighbours(open_panel: Open) -> None:
+    panel = open_panel(data=load(pd.DataFrame({"text": [f"answer {n}" for n in range(6)]})))
+    assert "to score a model on" in panel.message and panel.change.delta == {}
+    assert panel._parts.tabs.titles == (
+        "Maps (6 texts)",
+        f"Neighbours ({int((panel.moved.change > 0).sum())} of 6 changed)",
+        "Similarities (6 texts)",
+    )
+    assert panel.static().count("<svg") == 1
 
 
 def test_what_fails_is_said_and_what_is_shown_stays(open_panel: Open, engine: FakeEngine) -> None:
@@ -257,7 +270,7 @@ def test_a_changed_model_has_to_be_compared_again(open_panel: Open) -> None:
     assert panel.message == "'after' changed: compare again"
     panel.draw()
     panel.settle(10)
-    assert panel.change.gained == [] and panel._parts.tabs.titles[2] == "Flipped (0 gained, 0 lost)"
+    assert panel.change.gained == [] and panel._parts.tabs.titles[1].startswith("Maps"), "no row flipped"
     assert panel.moved.most() == () and "No text has other neighbours" in panel._parts.changed.value
 
 
@@ -289,10 +302,43 @@ def test_the_most_changed_texts_are_listed_and_can_be_chosen(open_panel: Open) -
     panel = open_panel()
     most = panel.moved.most(20)
     assert [row for _, row in panel._parts.most.options] == list(most)
+    assert panel._parts.tabs.selected_index == 0, "what is looked at does not change while more comes"
     assert panel.row is None
     panel._parts.most.value = most[1]
     assert panel.row == most[1]
     assert panel._parts.changed.value.count("<tr>") == len(most) + 1
+
+
+def test_texts_can_be_listed_by_their_way_on_the_map(open_panel: Open, engine: FakeEngine) -> None:
+    panel = open_panel()
+    way, (_, farthest) = panel.change.displacement, panel._parts.order.options
+    panel._parts.order.value = farthest
+    rows = [row for _, row in panel._parts.most.options]
+    assert rows == list(panel.change.farthest(20)) and (np.diff(way.distance[rows]) <= 0).all()
+    assert "more than the noise" in panel._parts.changed.value and "<svg" in panel._parts.noise.value
+    panel.row = rows[0]
+    assert "on the map, more than the noise" in panel._parts.detail.value
+
+
+def test_a_cell_of_the_matrix_shows_both_texts_in_full(open_panel: Open) -> None:
+    panel = open_panel()
+    first, second = panel.change.similarity
+    assert [table["name"] for table in panel._parts.matrices.content["tables"]] == [
+        "Base: base",
+        "Tuned: tuned",
+        "Difference: tuned − base",
+    ]
+    panel._parts.matrices.pair = [0, 3]
+    shown = panel._parts.pair.value
+    assert all(first.texts[place] in shown for place in (0, 3))
+    assert f"Cosine {first.matrix[0, 3]:.3f} before, {second.matrix[0, 3]:.3f} after" in shown
+
+
+def test_a_collapsed_model_is_said_to_be_so(open_panel: Open, engine: FakeEngine) -> None:
+    engine.vector = lambda text, model: vector(text, "base") if model == "base" else np.ones(8)
+    panel = open_panel()
+    assert "collapsed" in panel._parts.short.value and "nan" not in panel.static()
+    assert "are alike" in panel._parts.changed.value and panel._parts.noise.value == ""
 
 
 def test_a_lasso_marks_the_texts_in_both_maps(open_panel: Open) -> None:
@@ -309,7 +355,7 @@ def test_the_row_can_be_set_also_before_the_comparison(open_panel: Open) -> None
     panel = open_panel(row=3)
     assert panel.row == 3 and marked(panel._points.figure) == {3} and "Row 3" in panel._parts.detail.value
     panel.row = None
-    assert "Choose a text" in panel._parts.detail.value
+    assert panel._parts.detail.value == "" and panel._parts.below.layout.display == "none"
     assert open_panel(row=999).row is None
 
 
@@ -326,7 +372,7 @@ def test_a_row_that_is_none_is_refused(open_panel: Open, wrong: Any) -> None:
 def test_a_saved_notebook_shows_scores_maps_and_rows(open_panel: Open) -> None:
     panel = open_panel()
     still = panel.static()
-    assert still.count("<svg") == 2 and "gained" in still and "1 − Jaccard" in still
+    assert still.count("<svg") == 2 and "Difference: tuned" in still and "gained" in still and "1 − Jaccard" in still
     assert len(still) < 150_000 and "<script" not in still
     assert ComparePanel().static() == "<p>Nothing is compared yet.</p>"
 
@@ -336,7 +382,8 @@ def test_hostile_words_are_only_words(open_panel: Open, engine: FakeEngine) -> N
     panel = open_panel(f"{HOSTILE} before", f"{HOSTILE} after", table(f"{HOSTILE} "), row=1)
     panel._parts.gained.index = 0
     own = panel._parts
-    html = [part.value for part in (own.scores, own.caption, own.unit, own.changed, own.detail)]
+    own.matrices.pair = [0, 1]
+    html = [part.value for part in (own.scores, own.caption, own.unit, own.changed, own.detail, own.pair)]
     for shown in (*html, panel._line.value, panel._shown_code.value, panel.static(), panel._points.figure.to_json()):
         assert "<img" not in shown and "<script>alert" not in shown
     assert all("&lt;img" in shown for shown in html[1:])

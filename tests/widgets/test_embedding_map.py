@@ -140,6 +140,77 @@ def test_encoding_goes_in_pieces_that_are_counted_and_can_be_stopped(
     assert panel.message.startswith("Stopped")
 
 
+def test_the_layout_tells_how_far_it_is_and_the_button_ends_it(
+    open_map: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = open_map(drawn=False)
+    said: list[str] = []
+    panel.observe(lambda change: said.append(change["new"]), "message")
+    reached: list[str] = []
+
+    def call(function: Any, *given: Any, progress: Any = None, **options: Any) -> Any:
+        if function.__name__ == "project":
+            for now in (("neighbours", 34, 100), ("layout", 120, 500), ("judging the map", 0, 1)):
+                progress(*now)
+                reached.append(now[0])
+                if now[0] == "layout":
+                    panel._parts.stop.click()
+        return FakeEngine.call(engine, function, *given, **options)
+
+    monkeypatch.setattr(engine, "call", call)
+    panel.draw()
+    panel.settle(10)
+    assert [text for text in said if "Laying out" in text][1:] == [
+        f"Laying out 6 texts with UMAP, {far}; until then the map is a PCA"
+        for far in ("neighbours 34 %", "layout 120 of 500")
+    ]
+    assert reached == ["neighbours", "layout"] and panel.projection.engine == "pca"
+    assert panel.message.startswith("Stopped") and panel._parts.stop.disabled is True
+
+
+def test_the_first_picture_does_not_wait_for_clusters(open_map: Open, engine: FakeEngine) -> None:
+    engine.gates["project"] = threading.Event()
+    panel = EmbeddingMap(TEXTS, "some/model", colour="cluster")
+    panel.draw()
+    assert engine.reached.wait(10)
+    assert "clusters" not in engine.asked and names(panel) == [""]
+    engine.gates["project"].set()
+    panel.settle(10)
+    assert names(panel) == ["cluster 1", "cluster 2"]
+    panel.close()
+
+
+def test_one_picture_goes_over_into_the_next_without_being_drawn_anew(
+    open_map: Open, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.gates["project"] = threading.Event()
+    panel = EmbeddingMap(space(), None, selection=[2])
+    assert engine.reached.wait(10)
+    trace, before = panel._points.figure.data[0], panel._points.figure.data[0].x
+    engine.gates["project"].set()
+    panel.settle(10)
+    assert panel._points.figure.data[0] is trace and not np.array_equal(trace.x, before)
+    assert trace.selectedpoints == (2,) and "UMAP" in panel._points.figure.layout.xaxis.title.text
+    panel.close()
+
+
+def test_nothing_is_reserved_for_what_is_not_there(open_map: Open) -> None:
+    panel = open_map(drawn=False)
+    parts = panel._parts
+    chosen, nearest = panel.children[-3].children
+    assert parts.picture.layout.height is None and parts.more.layout.display == "none"
+    assert (chosen.layout.display, nearest.layout.display) == ("none", "none")
+    panel.draw()
+    panel.settle(10)
+    assert parts.picture.layout.height == "530px" and parts.more.layout.display == ""
+    assert (chosen.layout.display, chosen.layout.height) == ("block", None) and nearest.layout.display == "none"
+    panel.selection = (1,)
+    page_says(panel._points.figure, "plotly_click", {"0": [0]})
+    assert [box.layout.height for box in (chosen, nearest)] == ["260px", "260px"]
+    panel.selection = ()
+    assert chosen.layout.height == "260px", "what stands beside it does not move"
+
+
 def test_a_newer_request_makes_the_older_one_void(open_map: Open, engine: FakeEngine) -> None:
     engine.gates["embed"] = threading.Event()
     panel = open_map(drawn=False)

@@ -70,7 +70,7 @@ def pickled(folder: Path) -> Path:
 def test_it_opens_with_the_default_and_its_known_facts_at_once() -> None:
     panel = ModelPicker()
     assert (panel.model, panel.batch_size, panel.texts, panel.tokens) == (DEFAULT_MODEL, 16, 2, 128)
-    for fact in ("22.7 million", "384 numbers a vector", "256 tokens", "apache-2.0", "2e-05", "about 2.8 GB", "Small"):
+    for fact in ("22.7 million", "384 numbers a vector", "256 tokens", "apache-2.0", "2e-05", "about 2.5 GB", "Small"):
         assert fact in panel._facts.value
     assert panel.code == f"model = {DEFAULT_MODEL!r}"
     assert names(panel) == list(models.KNOWN)
@@ -365,7 +365,7 @@ def test_hostile_names_licences_and_notes_are_escaped(
 def test_the_static_picture_holds_the_facts_and_the_memory() -> None:
     panel = settled(ModelPicker())
     assert "wb-table" in panel.static()
-    assert "about 2.8 GB" in panel.static()
+    assert "about 2.5 GB" in panel.static()
     assert len(panel.static()) < 10_000
 
 

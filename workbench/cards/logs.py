@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 FARTHEST = 2.0  # between two unit vectors
-FIT_WARMUP_STEPS = 10_000  # of the library's old fit(), unless it was told otherwise
+# What the library's old fit() does unless it is told otherwise, whatever its card prints.
+FIT: Mapping[str, Any] = {"learning_rate": 2e-5, "weight_decay": 0.01, "warmup_steps": 10_000}
 
 
 def triplet_range(margin: float, *, farthest: float = FARTHEST) -> tuple[float, float]:
@@ -85,6 +87,6 @@ def of_guessing(loss: float, candidates: int) -> float:
     return loss / math.log(candidates)
 
 
-def fit_peak(steps: int, *, rate: float, warmup: int = FIT_WARMUP_STEPS) -> float:
-    """The highest learning rate that a run of so many steps reaches under a linear warm-up."""
-    return rate * min(1.0, steps / warmup)
+def fit_peak(steps: int) -> float:
+    """The highest learning rate that a run of fit() of so many steps reaches, unless it was told otherwise."""
+    return float(FIT["learning_rate"] * min(1.0, steps / FIT["warmup_steps"]))

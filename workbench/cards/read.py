@@ -10,10 +10,12 @@ from typing import Any, Literal
 from workbench.cards import read_parts as parts
 from workbench.cards.read_doubts import Reading, doubts
 from workbench.cards.read_outline import Section, bare, outline
-from workbench.cards.read_record import Card
+from workbench.cards.read_recipe import recipe
+from workbench.cards.read_record import Said
 from workbench.cards.read_text import MAX_BYTES, decoded, front_matter, repaired
 from workbench.catalog import hub
 from workbench.errors import ModelError
+from workbench.recipe import Recipe
 
 README = "README.md"
 OTHERS = {
@@ -25,6 +27,30 @@ _WORDS = {"cross encoder": "CrossEncoder", "sparse encoder": "SparseEncoder", "m
           "multi vector": "MultiVectorEncoder", "late interaction": "MultiVectorEncoder"}  # fmt: skip
 _TAGS = {"cross-encoder": "CrossEncoder", "reranker": "CrossEncoder", "sparse-encoder": "SparseEncoder",
          "splade": "SparseEncoder", "multi-vector-encoder": "MultiVectorEncoder"}  # fmt: skip
+
+
+class Card(Said):
+    """A model card, read: what it says, and the recipe that repeats its run."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that repeats the run, as far as the card tells; what it does not tell is in `doubts`.
+
+        Raises:
+            RecipeError: it cannot be built, such as for a loss without source; see `to_recipe`.
+        """
+        return self.to_recipe()
+
+    def to_recipe(self, **changes: Any) -> Recipe:
+        """As `recipe`, with settings of your own in the place of what the card says or does not say.
+
+        Args:
+            **changes: settings of `Recipe`, such as loss=…, data=…, model=….
+
+        Raises:
+            RecipeError: what the card says, or a setting given here, makes no recipe.
+        """
+        return recipe(self, changes)
 
 
 def read_card(card: str | Path) -> Card:
@@ -127,6 +153,7 @@ def _read(text: str, valid: bool, where: str) -> Card:
     names, revision = parts.base_model(sections, front)
     datasets = parts.datasets(sections, tags)
     log, best = parts.log(sections)
+    said = next((part for part in sections if own and part.level == 3 and part.title == "Recipe"), None)
     card = Card(
         model_name=next((section.title for section in sections if section.level == 1), "") or "unnamed",
         base_model=names[0] if names else None,
@@ -146,7 +173,7 @@ def _read(text: str, valid: bool, where: str) -> Card:
         tags=tags,
         licence=parts.as_text(front.get("license")),
         widgets=len(parts.as_list(front.get("widget"))),
-        recipe_text=_recipe_text(sections) if own else None,
+        recipe_text=next(iter(said.fences), None) if said else None,
     )
     reading = Reading(sections, front, wrong, valid, repair, tuple(names), apart)
     return dataclasses.replace(card, doubts=doubts(card, reading))
@@ -188,8 +215,3 @@ def _how(every: Mapping[str, Any], datasets: Sequence[Any]) -> Literal["fit", "t
 
 # What fit() never sets, so that a card with other values is none of its.
 UNTOUCHED = {"learning_rate": 5e-5, "weight_decay": 0, "gradient_accumulation_steps": 1, "lr_scheduler_type": "linear"}
-
-
-def _recipe_text(sections: Sequence[Section]) -> str | None:
-    found = next((section for section in sections if section.level == 3 and section.title == "Recipe"), None)
-    return found.fences[0] if found and found.fences else None

@@ -9,12 +9,12 @@ from typing import Any
 from workbench.cards import read_parts as parts
 from workbench.cards import read_recipe
 from workbench.cards.read_outline import Section
-from workbench.cards.read_record import Card, Doubt
+from workbench.cards.read_record import Doubt, Said
 from workbench.catalog import losses as catalog
 from workbench.recipe import Loss, Recipe
 
 
-def about_carried(card: Card, sections: Sequence[Section]) -> Iterator[Doubt]:
+def about_carried(card: Said, sections: Sequence[Section]) -> Iterator[Doubt]:
     """The recipe that a card carries against what the rest of the card says."""
     if card.how == "workbench" and card.recipe_text is None:
         yield Doubt(
@@ -58,22 +58,12 @@ def about_carried(card: Card, sections: Sequence[Section]) -> Iterator[Doubt]:
         )
 
 
-def _apart(card: Card, carried: Recipe) -> dict[str, tuple[Any, Any]]:
+def _apart(card: Said, carried: Recipe) -> dict[str, tuple[Any, Any]]:
     said = read_recipe.settings(card)
-    names = [own for hyper, own in read_recipe.NAMES.items() if hyper in card.hyperparameters]
-    names += [
-        own
-        for hyper, own in (
-            ("optim", "optimizer"),
-            ("lr_scheduler_type", "scheduler"),
-            ("batch_sampler", "batch_sampler"),
-        )
-        if hyper in card.hyperparameters
-    ]
+    choices = {"optim": "optimizer", "lr_scheduler_type": "scheduler", "batch_sampler": "batch_sampler"}
+    names = [own for hyper, own in (read_recipe.NAMES | choices).items() if hyper in card.hyperparameters]
     apart = {
-        name: (getattr(carried, name), said[name])
-        for name in names
-        if name in said and getattr(carried, name) != said[name]
+        name: (mine, said[name]) for name in names if name in said and (mine := getattr(carried, name)) != said[name]
     }
     loss = card.train.loss if card.train else None
     if loss and loss.name != carried.loss.name:

@@ -12,9 +12,10 @@ from workbench.cards import read_recipe
 from workbench.cards.read_carried import about_carried
 from workbench.cards.read_log import about_run
 from workbench.cards.read_outline import Section
-from workbench.cards.read_record import Card, Doubt, called, some
+from workbench.cards.read_record import Doubt, Said, called
 from workbench.cards.read_steps import Steps, steps
 from workbench.cards.read_text import Repair
+from workbench.checks.finding import some
 
 ROUNDING = 5.1e-5  # tables show four decimals
 LONGEST = 700  # characters of a sentence; names in a card can be of any length
@@ -41,7 +42,7 @@ class Reading:
     apart: Mapping[str, Sequence[str]]
 
 
-def doubts(card: Card, reading: Reading) -> tuple[Doubt, ...]:
+def doubts(card: Said, reading: Reading) -> tuple[Doubt, ...]:
     """All doubts about a card, each once, those about the run first."""
     counted = steps(card)
     found = [*about_run(card, counted), *_scores(card, reading.front), *_losses(card)]
@@ -59,7 +60,7 @@ def _cut(doubt: Doubt) -> Doubt:
     return dataclasses.replace(doubt, sentence=said if len(doubt.sentence) <= LONGEST else f"{said[:-1]}…")
 
 
-def _statistics(card: Card) -> Iterator[Doubt]:
+def _statistics(card: Said) -> Iterator[Doubt]:
     limit = card.architecture.max_seq_length
     for data in card.datasets:
         columns = data.columns
@@ -95,28 +96,21 @@ def _statistics(card: Card) -> Iterator[Doubt]:
         )
 
 
-def _scores(card: Card, front: Mapping[str, Any]) -> Iterator[Doubt]:
+def _scores(card: Said, front: Mapping[str, Any]) -> Iterator[Doubt]:
     undefined = [(score, name) for score in card.scores for name, value in score.metrics.items() if value is None]
     total = sum(len(score.metrics) for score in card.scores)
     if undefined:
         everything = len(undefined) == total
         score, name = undefined[0]
-        means = (
-            "the model gave vectors of length 0 or all alike, so nothing is known of its quality"
-            if everything
-            else "no number stands for it"
-        )
+        nothing = "the model gave vectors of length 0 or all alike, so nothing is known of its quality"
+        means = nothing if everything else "no number stands for it"
         yield Doubt(
             "all-scores-undefined" if everything else "score-undefined",
             f"{len(undefined)} of {total} scores are undefined, such as {name} on {score.data or score.description}: {score.why[name]}; {means}.",
             {"undefined": len(undefined), "scores": total, "first": name},
         )
-    columns = [
-        name
-        for row in card.log[:1]
-        for name in row
-        if name not in ("Epoch", "Step") and not name.lower().endswith("loss")
-    ]
+    first = [name for row in card.log[:1] for name in row]
+    columns = [name for name in first if name not in ("Epoch", "Step") and not name.lower().endswith("loss")]
     for name, (shown, other) in _apart(card, front).items():
         yield Doubt(
             "scores-contradict",
@@ -127,7 +121,7 @@ def _scores(card: Card, front: Mapping[str, Any]) -> Iterator[Doubt]:
         yield Doubt("no-scores", "The card gives no score, so what the run gained is not known.", {})
 
 
-def _apart(card: Card, front: Mapping[str, Any]) -> dict[str, list[float]]:
+def _apart(card: Said, front: Mapping[str, Any]) -> dict[str, list[float]]:
     """Scores of which the page says another number than the front matter."""
     there = {
         (score.data or "unknown", name): value
@@ -144,9 +138,9 @@ def _apart(card: Card, front: Mapping[str, Any]) -> dict[str, list[float]]:
     return apart
 
 
-def _losses(card: Card) -> Iterator[Doubt]:
+def _losses(card: Said) -> Iterator[Doubt]:
     for outer in card.losses:
-        loss = read_recipe.innermost(outer)
+        loss = read_recipe.nested(outer)[-1]
         if loss.custom:
             yield Doubt(
                 "custom-loss",
@@ -154,13 +148,7 @@ def _losses(card: Card) -> Iterator[Doubt]:
                 {"loss": loss.path},
             )
     tagged = [tag.partition(":")[2] for tag in card.tags if tag.startswith("loss:")]
-    named: list[str] = []
-    for loss in card.losses:
-        inner = loss
-        named.append(inner.name)
-        while inner.inner:
-            inner = inner.inner
-            named.append(inner.name)
+    named = [loss.name for outer in card.losses for loss in read_recipe.nested(outer)]
     more, less = [name for name in tagged if name not in named], [name for name in named if name not in tagged]
     if named and (more or (tagged and less)):
         own = next((loss for loss in card.losses if loss.custom), None)
@@ -172,7 +160,7 @@ def _losses(card: Card) -> Iterator[Doubt]:
         )
 
 
-def _data(card: Card) -> Iterator[Doubt]:
+def _data(card: Said) -> Iterator[Doubt]:
     train = [data for data in card.datasets if data.part == "train"]
     if not train:
         yield Doubt("no-data", "The card describes no training data, so neither loss nor columns are known.", {})
@@ -184,11 +172,8 @@ def _data(card: Card) -> Iterator[Doubt]:
             {"datasets": names},
         )
     if train and read_recipe.data_of(card)["source"] == read_recipe.UNNAMED:
-        named = (
-            f"calls its data {train[0].name!r}, which is no place to load it from"
-            if train[0].name
-            else "does not name its data"
-        )
+        name = train[0].name
+        named = f"calls its data {name!r}, which is no place to load it from" if name else "does not name its data"
         yield Doubt(
             "data-unnamed",
             f"The card {named}; the recipe says {read_recipe.UNNAMED}: pass yours with card.to_recipe(data=…).",
@@ -211,7 +196,7 @@ def _data(card: Card) -> Iterator[Doubt]:
         )
 
 
-def _precision(card: Card, counted: Steps) -> Iterator[Doubt]:
+def _precision(card: Said, counted: Steps) -> Iterator[Doubt]:
     if card.hyperparameters.get("fp16") is True:
         few = f", and this run has {counted.total:,}" if counted.total and counted.total < 100 else ""
         yield Doubt(
@@ -227,7 +212,7 @@ def _precision(card: Card, counted: Steps) -> Iterator[Doubt]:
         )
 
 
-def _times(card: Card) -> Iterator[Doubt]:
+def _times(card: Said) -> Iterator[Doubt]:
     scored = bool(card.scores) or any(data.part == "eval" for data in card.datasets)
     if "training" in card.times_s and "evaluation" not in card.times_s and scored:
         yield Doubt(
@@ -237,7 +222,7 @@ def _times(card: Card) -> Iterator[Doubt]:
         )
 
 
-def _base(card: Card, reading: Reading) -> Iterator[Doubt]:
+def _base(card: Said, reading: Reading) -> Iterator[Doubt]:
     local = card.how == "workbench"
     if card.base_model is None:
         yield Doubt(
@@ -259,7 +244,7 @@ def _base(card: Card, reading: Reading) -> Iterator[Doubt]:
         )
 
 
-def _text(card: Card, reading: Reading) -> Iterator[Doubt]:
+def _text(card: Said, reading: Reading) -> Iterator[Doubt]:
     if card.datasets and not card.library_version:
         yield Doubt("version-unknown", "The card does not say which version of Sentence Transformers made it.", {})
     for name, said in reading.apart.items():
@@ -283,11 +268,5 @@ def _text(card: Card, reading: Reading) -> Iterator[Doubt]:
         yield Doubt(
             "encoding",
             f"{some(repair.count, 'piece')} of {where} had been UTF-8{by}, and {'is' if repair.count == 1 else 'are'} mended here, such as {repair.before!r}, now {repair.after!r}.",
-            {
-                "count": repair.count,
-                "table": repair.table,
-                "before": repair.before,
-                "after": repair.after,
-                "whole": repair.whole,
-            },
+            dataclasses.asdict(repair),
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from workbench.cards.logs import FIT, fit_peak
 from workbench.cards.read_recipe import built, roles
-from workbench.cards.read_record import Card, CardData, Doubt, called, some
-from workbench.cards.read_steps import FIT, LOGGING_STEPS, Steps, counted_rows, setting, version
+from workbench.cards.read_record import CardData, Doubt, Said, called
+from workbench.cards.read_steps import LOGGING_STEPS, Steps, counted_rows, setting, version
 from workbench.catalog import losses as catalog
+from workbench.checks.finding import some
 from workbench.errors import RecipeError
 
 TRAINING = "Training Loss"
@@ -16,7 +18,7 @@ SIZE_BUG = ((3, 1), (4, 0))  # versions that print the size of the whole split f
 STUCK = 3  # so many equal losses are no accident
 
 
-def about_run(card: Card, counted: Steps) -> Iterator[Doubt]:
+def about_run(card: Said, counted: Steps) -> Iterator[Doubt]:
     """Doubts about settings, rows, steps and log."""
     if card.how == "fit":
         yield from _fit(card, counted)
@@ -33,20 +35,19 @@ def about_run(card: Card, counted: Steps) -> Iterator[Doubt]:
     yield from _stuck(card)
 
 
-def _fit(card: Card, counted: Steps) -> Iterator[Doubt]:
+def _fit(card: Said, counted: Steps) -> Iterator[Doubt]:
     rate, warmup = FIT["learning_rate"], FIT["warmup_steps"]
     evidence: dict[str, Any] = {
         "columns": [column.name for data in card.datasets for column in data.columns],
         "multi_dataset_batch_sampler": card.hyperparameters.get("multi_dataset_batch_sampler"),
         "max_grad_norm": card.hyperparameters.get("max_grad_norm"),
         "printed": {name: card.hyperparameters.get(name) for name in FIT},
-        "unless_told_otherwise": FIT,
+        "unless_told_otherwise": dict(FIT),
         "steps": counted.total,
     }
     reached = ""
     if counted.total:
-        peak = rate * min(1.0, counted.total / warmup)
-        evidence["peak_learning_rate"] = peak
+        evidence["peak_learning_rate"] = peak = fit_peak(counted.total)
         reached = f"; in {counted.total:,} steps the rate then reaches {rate:g} × {min(counted.total, warmup):,} / {warmup:,} = {peak:.3g} at most"
     yield Doubt(
         "fit-settings",
@@ -55,7 +56,7 @@ def _fit(card: Card, counted: Steps) -> Iterator[Doubt]:
     )
 
 
-def _sizes(card: Card, counted: Steps) -> Iterator[Doubt]:
+def _sizes(card: Said, counted: Steps) -> Iterator[Doubt]:
     train = [data for data in card.datasets if data.part == "train"]
     for data in train:
         if not data.rows:
@@ -97,7 +98,7 @@ def _sizes(card: Card, counted: Steps) -> Iterator[Doubt]:
     )
 
 
-def _length(card: Card, counted: Steps) -> Iterator[Doubt]:
+def _length(card: Said, counted: Steps) -> Iterator[Doubt]:
     total = counted.total
     logged = [int(row["Step"] or 0) for row in card.log if row.get(TRAINING) is not None and row.get("Step")]
     of = f" of {total:,}" if total else ""
@@ -130,7 +131,7 @@ def _length(card: Card, counted: Steps) -> Iterator[Doubt]:
         )
 
 
-def _stuck(card: Card) -> Iterator[Doubt]:
+def _stuck(card: Said) -> Iterator[Doubt]:
     """Losses that stay the same to four digits, and what guessing would give."""
     names = dict.fromkeys(name for row in card.log for name in row if name.lower().endswith("loss"))
     for name in names:
@@ -148,7 +149,7 @@ def _stuck(card: Card) -> Iterator[Doubt]:
         yield Doubt("loss-stuck", f"{name} is {seen[0]:g} {len(seen)} times, so nothing was learnt{guess}.", evidence)
 
 
-def chance_loss(card: Card, data: Sequence[CardData], part: str) -> tuple[float, str] | None:
+def chance_loss(card: Said, data: Sequence[CardData], part: str) -> tuple[float, str] | None:
     """(loss, its formula in words) of a model that tells no texts apart, on full batches; None where it is not known."""
     loss = data[0].loss
     if loss is None or loss.custom or loss.unread:

@@ -63,11 +63,7 @@ def architecture(sections: Sequence[Section]) -> Architecture:
     found = first(sections, "Full Model Architecture")
     lines = [line for line in (found.fences[0] if found and found.fences else "").split("\n") if line.strip()]
     modules = [(match, line.strip()) for line in lines[1:] if (match := _MODULE.fullmatch(line))]
-    pooling: list[str] = []
-    for match, _ in modules:
-        if match[1] == "Pooling":
-            flags = literal(match[2])
-            pooling += _pooling(flags) if isinstance(flags, dict) else []
+    flags = [literal(match[2]) for match, _ in modules if match[1] == "Pooling"]
     shape = [
         whole(after_colon(item_of(sections, f"{name}:") or ""))
         for name in ("Maximum Sequence Length", "Output Dimensionality")
@@ -79,7 +75,7 @@ def architecture(sections: Sequence[Section]) -> Architecture:
         max_seq_length=shape[0] or None,
         dimension=shape[1] or None,
         similarity=after_colon(item_of(sections, "Similarity Function:") or "") or None,
-        pooling=tuple(pooling),
+        pooling=tuple(mode for said in flags if isinstance(said, dict) for mode in _pooling(said)),
         transformer=networks[0] if networks else None,
         normalized=any(match[1] == "Normalize" for match, _ in modules) if modules else None,
         modules=tuple(line for _, line in modules),
@@ -106,12 +102,12 @@ def _pooling(settings: Mapping[str, Any]) -> list[str]:
 
 def datasets(sections: Sequence[Section], tags: Sequence[str]) -> tuple[CardData, ...]:
     """The data sets that were trained and evaluated on."""
-    found = []
-    for section in sections:
-        for start, part in DATASETS.items():
-            if section.under(start) and any(section.item(name) for name in ("Size:", "Columns:", "Loss:")):
-                found.append(_dataset(section, part, tags))
-    return tuple(found)
+    return tuple(
+        _dataset(section, part, tags)
+        for section in sections
+        for start, part in DATASETS.items()
+        if section.under(start) and any(section.item(name) for name in ("Size:", "Columns:", "Loss:"))
+    )
 
 
 def _dataset(section: Section, part: Literal["train", "eval"], tags: Sequence[str]) -> CardData:
@@ -123,7 +119,7 @@ def _dataset(section: Section, part: Literal["train", "eval"], tags: Sequence[st
     size, columns, loss = section.item("Size:"), section.item("Columns:"), section.item("Loss:")
     names = tagged(columns.text, "code") if columns else []
     tables = [item for item in section.items if item.tables]
-    counted = next((item for item in tables if _is_statistics(item.tables[0])), None)
+    counted = next((item for item in tables if ["type"] in [row[:1] for row in item.tables[0][1:]]), None)
     shown = next((item for item in tables if item is not counted), None)
     # "Statistics over all rows" has no number
     first_rows = whole(bare(counted.text).rpartition("first")[2]) if counted and "first" in counted.text else None
@@ -138,10 +134,6 @@ def _dataset(section: Section, part: Literal["train", "eval"], tags: Sequence[st
         samples=tuple(tuple(_sample(cell) for cell in row) for row in shown.tables[0][1:]) if shown else (),
         loss=_loss(loss, tags) if loss else None,
     )
-
-
-def _is_statistics(table: Table) -> bool:
-    return bool(table) and any(row[:1] == ["type"] for row in table[1:])
 
 
 def _sample(cell: str) -> str:

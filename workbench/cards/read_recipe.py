@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from workbench.cards.read_record import Card, CardData, CardLoss, Doubt
-from workbench.cards.read_steps import FIT, TRAINER, setting
+from workbench.cards.logs import FIT
+from workbench.cards.read_record import CardData, CardLoss, Doubt, Said
+from workbench.cards.read_steps import TRAINER, setting
 from workbench.catalog import losses as catalog
 from workbench.catalog.models import KNOWN
 from workbench.data.sources import SHIPPED
@@ -40,7 +41,7 @@ _ASIDE = re.compile(r"(per_device_)?eval_.*|log.*|save_.*|dataloader_.*|hub_.*|p
                     r"include_.*|batch_eval_metrics|skip_memory_metrics|restore_callback_.*|full_determinism")  # fmt: skip
 
 
-def recipe(card: Card, changes: Mapping[str, Any]) -> Recipe:
+def recipe(card: Said, changes: Mapping[str, Any]) -> Recipe:
     """The recipe of a card, with some settings given by the caller; see `Card.to_recipe`."""
     carried = carried_recipe(card)
     if carried is not None:
@@ -70,7 +71,7 @@ def recipe(card: Card, changes: Mapping[str, Any]) -> Recipe:
         raise RecipeError([f"{text}; {hint.format(re.split('[:.]', text)[0])}" for text in error.problems]) from None
 
 
-def carried_recipe(card: Card) -> Recipe | None:
+def carried_recipe(card: Said) -> Recipe | None:
     """The recipe that a card of the workbench carries; None where there is none, or none that is valid."""
     if card.recipe_text is None:
         return None
@@ -81,7 +82,7 @@ def carried_recipe(card: Card) -> Recipe | None:
         return None
 
 
-def settings(card: Card) -> dict[str, Any]:
+def settings(card: Said) -> dict[str, Any]:
     """Settings of a recipe as the card tells them; what a recipe has no word for keeps the recipe's default."""
     found: dict[str, Any] = {own: _number(card, name) for name, own in NAMES.items()}
     if card.base_model:
@@ -98,11 +99,7 @@ def settings(card: Card) -> dict[str, Any]:
     if _prompts(card):
         found["prompts"] = _prompts(card)
     if card.how == "fit":
-        found |= {
-            "learning_rate": FIT["learning_rate"],
-            "weight_decay": FIT["weight_decay"],
-            "warmup": FIT["warmup_steps"],
-        }
+        found |= {"warmup" if name == "warmup_steps" else name: value for name, value in FIT.items()}
     usual = KNOWN.get(card.base_model or "")
     length = card.architecture.max_seq_length
     if length and (usual is None or usual.max_seq_length != length):
@@ -116,19 +113,19 @@ def choices_of(name: str) -> tuple[str, ...]:
     return get_args(Recipe.model_fields[name].annotation)
 
 
-def optimizer(card: Card) -> str:
+def optimizer(card: Said) -> str:
     """The optimizer in the recipe's words, where it has one."""
     said = str(setting(card, "optim")).rpartition(".")[2].lower()
     return "adamw" if said in ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw") else said
 
 
-def _number(card: Card, name: str) -> Any:
+def _number(card: Said, name: str) -> Any:
     said = setting(card, name)
     # Counts that are printed as 16.0 are counts; what is no whole number is for the recipe to refuse.
     return int(said) if isinstance(said, float) and said.is_integer() and isinstance(TRAINER[name], int) else said
 
 
-def _warmup(card: Card) -> float:
+def _warmup(card: Said) -> float:
     """Steps where they are given, else the share; the trainer asks in this order too."""
     count, share = setting(card, "warmup_steps"), _share(card.hyperparameters.get("warmup_ratio"))
     return count if count or share is None else min(share, WHOLE_RUN)
@@ -138,7 +135,7 @@ def _share(said: Any) -> float | None:
     return said if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1 else None
 
 
-def _prompts(card: Card) -> Any:
+def _prompts(card: Said) -> Any:
     """Prompts that a recipe can say: one for all texts, or one a column."""
     said, data = card.hyperparameters.get("prompts"), card.train
     if isinstance(said, dict) and data:
@@ -149,7 +146,7 @@ def _prompts(card: Card) -> Any:
     return said if isinstance(said, str) or plain else None
 
 
-def data_of(card: Card) -> dict[str, Any]:
+def data_of(card: Said) -> dict[str, Any]:
     """The training data: a Hub id or a shipped name, else `UNNAMED`; with the roles of its columns."""
     data = card.train
     if data is None:
@@ -172,7 +169,7 @@ def roles(data: CardData) -> dict[str, str]:
 
 def _target(data: CardData, type_: str | None) -> str:
     """Classes or numbers: as the loss takes them, else as the column holds them."""
-    inner = innermost(data.loss) if data.loss else None
+    inner = nested(data.loss)[-1] if data.loss else None
     info = catalog.losses().get(inner.name) if inner and not inner.custom else None
     kinds = {shape.label for shape in info.shapes} if info else set()
     if kinds and not kinds & {"class", "binary", "any"}:
@@ -180,12 +177,12 @@ def _target(data: CardData, type_: str | None) -> str:
     return "label" if type_ in ("int", "bool", "string") or (kinds and not kinds & {"score", "scores"}) else "score"
 
 
-def innermost(loss: CardLoss) -> CardLoss:
-    """The loss that sees the vectors."""
-    return innermost(loss.inner) if loss.inner else loss
+def nested(loss: CardLoss) -> list[CardLoss]:
+    """A loss and those that it wraps; the last one sees the vectors."""
+    return [loss, *(nested(loss.inner) if loss.inner else [])]
 
 
-def _loss(card: Card) -> Loss:
+def _loss(card: Said) -> Loss:
     said = card.train.loss if card.train else None
     if said is None:
         raise RecipeError("loss: expected the name of a loss, got none, as the card does not say it")
@@ -225,7 +222,7 @@ def known_parameters(loss: CardLoss) -> dict[str, Any]:
     return found
 
 
-def doubts(card: Card) -> Iterator[Doubt]:
+def doubts(card: Said) -> Iterator[Doubt]:
     """What a recipe of this card has to assume or to leave out."""
     yield from _assumed(card)
     said = {name: card.hyperparameters[name] for name, usual in BEYOND.items()
@@ -249,7 +246,7 @@ def doubts(card: Card) -> Iterator[Doubt]:
             yield from _about_loss(data.loss)
 
 
-def _assumed(card: Card) -> Iterator[Doubt]:
+def _assumed(card: Said) -> Iterator[Doubt]:
     if card.how == "unknown":
         yield Doubt(
             "settings-missing",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
+from workbench.checks.finding import some
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from workbench.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ class Architecture:
 
 
 @dataclass(frozen=True)
-class Card:
-    """A model card, read.
+class Said:
+    """What a model card says.
 
     Attributes:
         model_name: its heading; base_model and revision: what was fine-tuned, None where the card does not say.
@@ -191,28 +191,6 @@ class Card:
         """The version of Sentence Transformers that wrote the card."""
         return self.versions.get("Sentence Transformers")
 
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe that repeats the run, as far as the card tells; what it does not tell is in `doubts`.
-
-        Raises:
-            RecipeError: it cannot be built, such as for a loss without source; see `to_recipe`.
-        """
-        return self.to_recipe()
-
-    def to_recipe(self, **changes: Any) -> Recipe:
-        """As `recipe`, with settings of your own in the place of what the card says or does not say.
-
-        Args:
-            **changes: settings of `Recipe`, such as loss=…, data=…, model=….
-
-        Raises:
-            RecipeError: what the card says, or a setting given here, makes no recipe.
-        """
-        from workbench.cards.read_recipe import recipe
-
-        return recipe(self, changes)
-
     def to_json(self) -> dict[str, Any]:
         """All attributes as plain values."""
         return dataclasses.asdict(self)
@@ -260,11 +238,6 @@ class Card:
 
 def _texts(said: Mapping[str, object]) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in said.items()}
-
-
-def some(count: int, noun: str) -> str:
-    """A number of things: 1 step, 2 steps."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def called(data: CardData) -> str:

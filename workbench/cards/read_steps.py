@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.cards.read_record import Card
+from workbench.cards.read_record import Said
 
 # What the trainer does where nobody says otherwise; the same in all versions since 3.0.
 TRAINER: dict[str, Any] = {
@@ -15,15 +15,13 @@ TRAINER: dict[str, Any] = {
     "warmup_steps": 0, "max_grad_norm": 1.0, "fp16": False, "bf16": False, "gradient_checkpointing": False,
     "seed": 42, "dataloader_drop_last": False, "batch_sampler": "batch_sampler",
 }  # fmt: skip
-# What the old fit() does where nobody says otherwise, whatever its card prints.
-FIT: dict[str, Any] = {"learning_rate": 2e-5, "weight_decay": 0.01, "warmup_steps": 10_000}
 LOGGING_STEPS = 500
 WHOLE_STEPS = (4, 52)  # before it, Transformers counted no step for the batches that are left at the end of an epoch
 HALF_DIGIT = 5e-5  # epochs are logged with four decimals
 DEVICES = (2, 3, 4, 5, 6, 7, 8, 16, 32, 64)
 
 
-def setting(card: Card, name: str) -> Any:
+def setting(card: Said, name: str) -> Any:
     """A hyperparameter as printed; where it is missing or of another kind, the trainer's default."""
     default, said = TRAINER[name], card.hyperparameters.get(name)
     if isinstance(default, bool | str):
@@ -57,7 +55,7 @@ class Steps:
         return self.batches is None or self.implied is None or self.implied[0] <= self.batches <= self.implied[1]
 
 
-def steps(card: Card) -> Steps:
+def steps(card: Said) -> Steps:
     """Work out the steps of a card's run."""
     limit, epochs = setting(card, "max_steps"), setting(card, "num_train_epochs")
     end = int(limit) if limit > 0 else None
@@ -89,7 +87,7 @@ def version(said: str | None) -> tuple[int, ...]:
     return tuple(map(int, parts)) if len(parts) == 2 and all(p.isdecimal() and len(p) < 6 for p in parts) else ()
 
 
-def _batches(card: Card, batch: int, drop: bool) -> int | None:
+def _batches(card: Said, batch: int, drop: bool) -> int | None:
     """Batches of an epoch; group_by_label leaves rows out that no card counts."""
     sizes = [data.rows for data in card.datasets if data.part == "train"]
     if not sizes or not all(sizes) or setting(card, "batch_sampler") == "group_by_label":
@@ -99,7 +97,7 @@ def _batches(card: Card, batch: int, drop: bool) -> int | None:
     return (min(each) * len(each) if turns else sum(each)) or None
 
 
-def counted_rows(card: Card) -> list[tuple[float, float]]:
+def counted_rows(card: Said) -> list[tuple[float, float]]:
     """(step, epoch) of the log's rows from which batches can be counted.
 
     Samplers that keep equal texts apart make more or fewer batches than they say: only their first epoch counts.
@@ -109,7 +107,7 @@ def counted_rows(card: Card) -> list[tuple[float, float]]:
     return [(step, epoch) for step, epoch in rows if step > 0 and 2 * HALF_DIGIT < epoch <= (1 if apart else math.inf)]
 
 
-def _implied(card: Card, gathered: int) -> tuple[int, int] | None:
+def _implied(card: Said, gathered: int) -> tuple[int, int] | None:
     """Batches of an epoch that each row (step, epoch) of the log allows: step × accumulation / epoch.
 
     A step at the end of an epoch may gather fewer batches than the others.

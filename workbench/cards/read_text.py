@@ -9,14 +9,13 @@ from typing import Any
 
 import yaml
 
-from workbench.data.encodings import suspicious
+from workbench.data.encodings import TABLES, misread, suspicious, undone
 from workbench.errors import ModelError
 
 MAX_BYTES = 10_000_000
 MAX_LINES = 100_000  # some ten seconds of parsing
 MAX_FRONT = 200_000  # characters of front matter; PyYAML takes some seconds for so many
 LONGEST_NUMBER = 40  # characters
-TABLES = {"sloppy-windows-1252": "Windows-1252", "mac_roman": "Mac Roman"}
 # Every card of the library holds this face, so what became of it tells what was done to the whole text.
 FACE = "\N{HUGGING FACE}"
 _FOREIGN = re.compile(r"[^\x00-\x7f]+")
@@ -79,7 +78,7 @@ def repaired(text: str, *, pieces: bool = True) -> tuple[str, Repair | None]:
         text: a card.
         pieces: whether single lines are mended in a card that is sound as a whole.
     """
-    table = next((name for name in TABLES if _misread(name) in text), None)
+    table = next((name for name in TABLES if misread(FACE, name) in text), None)
     mended: list[tuple[str, str]] = []
 
     def mend(before: str, after: str) -> str:
@@ -88,7 +87,7 @@ def repaired(text: str, *, pieces: bool = True) -> tuple[str, Repair | None]:
         return after
 
     if table:
-        text = _FOREIGN.sub(lambda found: mend(found[0], _undone(found[0], table)), text)
+        text = _FOREIGN.sub(lambda found: mend(found[0], undone(found[0], table)), text)
     elif pieces:
         from ftfy import fix_encoding
 
@@ -101,20 +100,6 @@ def repaired(text: str, *, pieces: bool = True) -> tuple[str, Repair | None]:
         return text, None
     before, after = _excerpt(*mended[0])
     return text, Repair(len(mended), TABLES.get(table or ""), before, after, table is not None)
-
-
-def _misread(table: str) -> str:
-    if table.startswith("sloppy"):
-        import ftfy.bad_codecs  # noqa: F401  registers the table
-    return FACE.encode().decode(table)
-
-
-def _undone(piece: str, table: str) -> str:
-    """The exact inverse of reading UTF-8 with that table; the piece itself where there is none."""
-    try:
-        return piece.encode(table).decode("utf-8")
-    except UnicodeError:
-        return piece
 
 
 def _excerpt(before: str, after: str, width: int = 40) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from workbench import files
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
 from workbench.recipe import Loss, Recipe
-from workbench.steps import steps_of, total_steps, warmup_steps
+from workbench.steps import batched_rows, steps_of, total_steps, warmup_steps
 
 if TYPE_CHECKING:
     from workbench.data.examples import Examples
@@ -29,12 +29,29 @@ model.transformers_model.peft_config = {}
 model.transformers_model._hf_peft_config_loaded = False
 """
 
+# As the run does it: what is frozen stays out of training mode, since it was encoded once and without dropout.
+ADAPTER = """
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+model.requires_grad_(False)
+for module in model.children():
+    module.eval()
+    module.train = lambda mode=True, module=module: module
+last = model._modules.popitem() if isinstance(model[-1], Normalize) else None
+size = model.get_embedding_dimension()
+identity = torch.eye(size)
+adapter = Dense(size, size, bias=False, activation_function=torch.nn.Identity(), init_weight=identity)
+model.add_module("adapter", adapter.to(model.device))
+if last is not None:
+    model.add_module(*last)
+"""
+
 
 def without_paths(recipe: Recipe) -> Recipe:
     """The same recipe for other people's eyes: of a path on this machine only the last name is left."""
     changes: dict[str, Any] = {}
     if Path(recipe.model).is_absolute():
-        changes["model"] = short_name(recipe.model)
+        changes["model"] = models.short_name(Path(recipe.model))
     for name in ("data", "eval_data"):
         spec = getattr(recipe, name)
         if spec is not None and Path(spec.source).is_absolute():
@@ -42,20 +59,14 @@ def without_paths(recipe: Recipe) -> Recipe:
     return recipe.changed(**changes) if changes else recipe
 
 
-def short_name(path: str) -> str:
-    """Last name of a model folder; that of the run for the model folder of a run."""
-    folder = Path(path)
-    return folder.parent.name if folder.name == "model" else folder.name
-
-
 def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str, Any]:
     """Keyword arguments of SentenceTransformerTrainingArguments for a recipe, all but the output folder.
 
     Args:
         recipe: the recipe.
-        rows: rows of the training table, from which the number of steps follows.
+        rows: rows that an epoch puts into batches, see `batched_rows`; the number of steps follows from them.
         device: cpu, cuda or mps.
-        bf16: whether the device computes in bfloat16, for the precision "auto".
+        bf16: whether the device is a GPU that computes in bfloat16 and TF32, for the precision "auto".
     """
     total = total_steps(recipe, rows)
     return {
@@ -70,7 +81,9 @@ def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str
         "warmup_steps": warmup_steps(recipe, total),
         "max_grad_norm": recipe.max_grad_norm,
         "fp16": recipe.precision == "fp16",
-        "bf16": recipe.precision == "bf16" or (recipe.precision == "auto" and device.startswith("cuda") and bf16),
+        "bf16": recipe.precision == "bf16" or (recipe.precision == "auto" and bf16),
+        # matrix products outside autocast, on cards that have it
+        **({"tf32": True} if recipe.precision == "auto" and bf16 else {}),
         "batch_sampler": recipe.batch_sampler,
         "dataloader_drop_last": recipe.drop_last,
         "prompts": recipe.prompts,
@@ -135,11 +148,12 @@ def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
     found = models.find(recipe.model, revision=recipe.revision)
     where = str(found.path) if found.origin.startswith(("folder", "run", "package")) else found.name
     device = "cpu" if recipe.device in ("auto", "cpu") else recipe.device
-    return render(recipe, rows=len(train), tables=tables, model=where, device=device)
+    return render(recipe, train=train, tables=tables, model=where, device=device)
 
 
-def render(recipe: Recipe, *, rows: int, tables: tuple[Path, Path | None], model: str, device: str) -> str:
+def render(recipe: Recipe, *, train: Examples, tables: tuple[Path, Path | None], model: str, device: str) -> str:
     """The script's text; see `script`."""
+    rows = batched_rows(recipe, train.to_training())
     given = arguments(recipe, rows=rows, device=device, bf16=False)
     lora = (
         f"""
@@ -160,7 +174,7 @@ model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r={recipe.lora.r}, 
     )
     return f'''"""Repeats the fine-tune {_comment(recipe.name or recipe.fingerprint)} with Sentence Transformers alone.
 
-Base model {_comment(recipe.model)}, loss {_comment(recipe.loss.name)}, data {_comment(recipe.data.source)} ({rows} rows), seed {recipe.seed}.
+Base model {_comment(recipe.model)}, loss {_comment(recipe.loss.name)}, data {_comment(recipe.data.source)} ({len(train)} rows), seed {recipe.seed}.
 Columns are in the order that the loss expects; a column named label or score is the target.
 """
 {future}
@@ -180,7 +194,7 @@ train = Dataset.from_parquet({str(tables[0])!r})
 
 set_seed({recipe.seed})
 model = SentenceTransformer({model!r}, device={device!r}, model_kwargs={{"dtype": torch.float32}})
-{limit}{lora}
+{limit}{lora}{ADAPTER if recipe.method == "adapter" else ""}
 loss = {_loss_call(recipe.loss)}
 
 settings = {body}

@@ -49,6 +49,7 @@ class RunFacts:
         stopped: why it ended early, empty otherwise.
         attempt: 1, and one more for each resume.
         findings: what was found while it trained; health_seconds: what looking took.
+        film: frames of the film and what they took, in words; empty for no film.
     """
 
     recipe: Recipe
@@ -70,6 +71,7 @@ class RunFacts:
     attempt: int
     findings: Findings = Findings()  # noqa: RUF009 - an empty tuple, which nothing can change
     health_seconds: float = 0.0
+    film: str = ""
 
 
 def card(model: Any, trainer: Any, facts: RunFacts) -> str:
@@ -83,6 +85,8 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
     Returns:
         Markdown with front matter that huggingface_hub reads and that holds no NaN.
     """
+    from sentence_transformers.base.model_card import generate_model_card
+
     data = model.model_card_data
     shown = without_paths(facts.recipe)
     local = shown.model != facts.recipe.model
@@ -97,7 +101,7 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
     # from here on only the usage example is computed, from the library's own sentences
     data.generate_widget_examples = True
     with _EscapedExamples(data):
-        text = _rendered(model)
+        text = str(generate_model_card(model))
     if local:
         text = _local_base(text, str(data.base_model))
     return _with_truth(text, facts)
@@ -107,12 +111,6 @@ def _local_base(text: str, name: str) -> str:
     """A base model that is a folder of this machine has no page and no place in the metadata, only a name."""
     text = re.sub(r"^base_model: .*\n", "", text, count=1, flags=re.MULTILINE)
     return text.replace(f"[{name}](https://huggingface.co/{name})", f"{name}, a folder of its author")
-
-
-def _rendered(model: Any) -> str:
-    from sentence_transformers.base.model_card import generate_model_card
-
-    return str(generate_model_card(model))
 
 
 class _EscapedExamples:
@@ -133,11 +131,7 @@ def _dataset(part: Examples, recipe: Recipe, trainer: Any, known: list[dict[str,
     rows = part.to_training()
     columns = rows.column_names
     stats = token_stats(part, recipe.model)
-    renamed = dict(
-        zip(
-            columns, [stats.columns[name] for name in [*part.texts, *([part.label] if part.label else [])]], strict=True
-        )
-    )
+    renamed = dict(zip(columns, [stats.columns[name] for name in part.used], strict=True))
     loss = dict((known or [{}])[0].get("loss") or {"fullname": recipe.loss.name})
     head = rows[:3]
     return {
@@ -219,11 +213,8 @@ def _results(facts: RunFacts) -> dict[Any, dict[str, float]]:
 
 def _with_truth(text: str, facts: RunFacts) -> str:
     """Mend what the library's template says wrongly, and add what it does not say."""
-    text = re.sub(
-        r"\* Approximate statistics based on the first [\d,]+ samples:",
-        lambda _: "* Statistics over all rows, in tokens before truncation, special tokens included:",
-        text,
-    )
+    counted = "* Statistics over all rows, in tokens before truncation, special tokens included:"
+    text = re.sub(r"\* Approximate statistics based on the first [\d,]+ samples:", counted, text)
     text = re.sub(
         r"\* Evaluated with <code>[^<]*_Result</code>",
         lambda _: f"* {_plain(facts.scores['after']['note'])}, bootstrap of 1,000 resamples, seed 0",
@@ -247,16 +238,24 @@ def _run_section(facts: RunFacts) -> str:
         if facts.stopped
         else f"finished {facts.steps} of {facts.planned_steps} steps",
         "Health": _health(facts),
+        **({"Film": facts.film} if facts.film else {}),
         "Attempts": f"{facts.attempt} ({facts.attempt - 1} resumed)",
         "Hardware": f"{facts.device}, {platform.machine()}, {platform.system()}",
         "Time": f"{facts.seconds:.0f} s in training steps, {facts.wall_seconds:.0f} s from start to end of the last attempt",
         "Memory": f"{facts.memory_mb:,} MB ({'peak allocated on the device' if facts.device.startswith('cuda') else 'peak resident memory of the training process'})",
         "Tokens": f"{facts.tokens:,} real tokens, {facts.padded_tokens:,} with padding"
-        + (f" ({padding:.0%} padding)" if padding is not None else ""),
+        + (f" ({padding:.0%} padding)" if padding is not None else "")
+        if recipe.method == "full"
+        else f"none in training, which looked {facts.tokens:,} vectors up",
         "Optimizer": f"{recipe.optimizer}, peak learning rate {recipe.learning_rate:g}, weight decay {recipe.weight_decay:g}, {recipe.scheduler} schedule, warm-up {recipe.warmup:g} ({'of all steps' if recipe.warmup < 1 else 'steps'})",
         "Batch": f"{recipe.batch_size} rows × {recipe.gradient_accumulation_steps} accumulated = {batch} rows a step",
         "Weights": f"{facts.trainable:,} of {facts.total:,} trained"
-        + (f" by LoRA of rank {recipe.lora.r}, merged" if recipe.lora else ""),
+        + (f" by LoRA of rank {recipe.lora.r}, merged" if recipe.lora else "")
+        + (
+            ": a linear adapter (a square map without bias that began as the identity) on vectors of the frozen base model"
+            if recipe.method == "adapter"
+            else ""
+        ),
         "Seed": str(recipe.seed),
         "Base weights": f"fingerprint `{models.fingerprint(facts.recipe.model)}`, {_origin(facts.recipe.model)}",
         "Columns": ", ".join(f"{_plain(name)} as {role}" for name, role in facts.train.used.items()),
@@ -286,18 +285,16 @@ def _before_after(facts: RunFacts) -> str:
     if not facts.scores:
         return "### Before and After\n\nNo rows were kept for evaluation, so nothing is known of the gain.\n\n"
     before, after, change = facts.scores["before"], facts.scores["after"], facts.scores["change"]
-    rows = []
-    for name, score in after["scores"].items():
-        delta = change["delta"][name]
-        rows.append(
-            [
-                f"**{name}**" if name == after["primary"] else name,
-                str(Score(**before["scores"][name])),
-                str(Score(**score)),
-                str(Delta(**delta)),
-                str(score["n"]),
-            ]
-        )
+    rows = [
+        [
+            f"**{name}**" if name == after["primary"] else name,
+            str(Score(**before["scores"][name])),
+            str(Score(**score)),
+            str(Delta(**change["delta"][name])),
+            str(score["n"]),
+        ]
+        for name, score in after["scores"].items()
+    ]
     table = _table(["Score", "Base model", "Tuned model", "Difference", "n"], rows)
     return (
         f"### Before and After\n\nThe same {after['rows']:,} rows of {_plain(facts.scores['data'])} under both models ({_plain(after['note'])}). "
@@ -321,13 +318,8 @@ def _fenced(text: str, language: str) -> str:
 
 def _script_section(facts: RunFacts) -> str:
     tables = (Path("train.parquet"), Path("eval.parquet") if facts.evaluation is not None else None)
-    code = render(
-        without_paths(facts.recipe),
-        rows=len(facts.train),
-        tables=tables,
-        model=without_paths(facts.recipe).model,
-        device="cpu" if facts.device.startswith("cpu") else facts.device.split()[0],
-    )
+    recipe = without_paths(facts.recipe)
+    code = render(recipe, train=facts.train, tables=tables, model=recipe.model, device=facts.device.split()[0])
     return f"### Equivalent Script\n\n<details><summary>Click to expand</summary>\n\n{_fenced(code, 'python')}\n\n</details>\n\n"
 
 

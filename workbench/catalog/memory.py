@@ -6,11 +6,11 @@ keeps s·b·h·(34 + 5·a·s/h) bytes in 16 bit, with s tokens, b rows, h hidden
 
 Measured on a CPU (2 cores, Linux with glibc, float32, MultipleNegativesRankingLoss, AdamW, peak resident set of 2 or 3
 steps, a process each): all-MiniLM-L6-v2 with 2 to 64 rows of 2 or 3 texts of 16 to 256 tokens, a BERT-base and a BERT
-of 2 layers; 1.0 to 8.1 GB. `LIBRARY_BYTES` and `PEAK_SHARE` are fitted to these 15 settings, and the estimate is within
-5 % of each. What was not fitted: a static model comes out 14 % too low, LoRA of rank 16 5 % too low, two runs of the
-workbench (16 and 64 rows of 31 and 36 tokens) 6 and 9 % too high. With gradient checkpointing it is within 13 %.
-With the library's own trainer, torch 2.13 and two threads, 3 or 6 steps of 8 to 64 rows of 32 to 128 tokens peaked at
-1.19 to 2.47 GB, where the estimate is 5 to 15 % too high.
+of 2 layers; 1.0 to 8.1 GB. `LIBRARY_BYTES` and a share of 1.75 fitted these 15 settings within 5 %. With torch 2.13 and the
+library's own trainer the peaks are lower (8 to 64 rows of 32 to 128 tokens, 1.19 to 2.70 GB: a share of 1.28 to 1.6), hence
+`PEAK_SHARE`. A static model came out 14 % too low, LoRA of rank 16 5 % too low; with gradient checkpointing 13 % off.
+In groups of like length (`groups`; triplets and pairs of mixed length and triplets of equal length, 16 to 128 rows, 1.3 to
+3.7 GB) the estimate was within 15 % of each of seven.
 Other machines, allocators and losses can be further off: take 30 % as the error.
 """
 
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 LIBRARY_BYTES = 650_000_000
 """Python with torch and Sentence Transformers: 0.54 GB when imported, and 0.11 GB more with the first step."""
-PEAK_SHARE = 1.75
+PEAK_SHARE = 1.5
 """Peak over what is kept: the backward pass needs room for gradients of activations, and glibc gives little back."""
+GROUPED_SHARE = 0.9
+"""The same for groups of like length, taken as four of as many rows each: the best cut keeps less, and smaller blocks are
+used again."""
 CHECKPOINTED_SHARE = 0.45
 """What gradient checkpointing left of the activations' peak: 0.37 to 0.51 in four measurements."""
 FLOAT32_BYTES = 4
@@ -87,6 +90,7 @@ def training_memory(
     batch_size: int = 16,
     texts: int = 2,
     tokens: int | Sequence[int] = 128,
+    groups: Sequence[tuple[int, int]] = (),
     gradient_checkpointing: bool = False,
     lora_rank: int | None = None,
 ) -> MemoryEstimate:
@@ -98,6 +102,8 @@ def training_memory(
         texts: text columns of a row; each is a forward pass whose activations are kept.
         tokens: length of the longest text of a batch, to which all others are padded, after they were cut; several
             numbers are those of the text columns one by one, `texts` of them.
+        groups: (rows, tokens) of each group of like length that a batch goes through the model in; what the batch keeps
+            then follows from them instead of `batch_size`, `texts` and `tokens`.
         gradient_checkpointing: activations are computed twice to save memory.
         lora_rank: rank of a low-rank update of query and value instead of training all weights.
 
@@ -119,12 +125,12 @@ def training_memory(
     ]:
         raise RecipeError(problems)
     sizes, parameters = model.architecture, model.parameters
-    # texts of one width, or one text of each width
-    each = texts if len(widths) == 1 else 1
+    passes = groups or [(batch_size, width) for width in (widths * texts if len(widths) == 1 else widths)]
     kept = None
     if sizes is not None:
-        kept = sum(activations(sizes, batch_size=batch_size, texts=each, tokens=width) for width in widths)
-    held = PEAK_SHARE * (CHECKPOINTED_SHARE if gradient_checkpointing and sizes and sizes.layers else 1.0)
+        kept = sum(activations(sizes, batch_size=rows, texts=1, tokens=width) for rows, width in passes)
+    held = GROUPED_SHARE if groups else PEAK_SHARE
+    held *= CHECKPOINTED_SHARE if gradient_checkpointing and sizes and sizes.layers else 1.0
     trained = parameters
     if lora_rank is not None:
         # two matrices (hidden, rank) for query and two for value

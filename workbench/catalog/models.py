@@ -103,6 +103,11 @@ def full_name(name: str) -> str:
     return name if "/" in name or hub.folder_of(name) else _ST + name
 
 
+def short_name(folder: Path) -> str:
+    """A model folder for people: its last name, or that of the run that it belongs to."""
+    return folder.parent.name if folder.name == "model" else folder.resolve().name
+
+
 def models() -> list[ModelInfo]:
     """The catalogue: known base models, each with where its weights are on this machine, if they are.
 
@@ -254,9 +259,8 @@ def load(
 def _check_device(device: str | None) -> None:
     import torch
 
-    here = [
-        name for name, has in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())) if has
-    ]
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = [name for name in has if has[name]]
     try:
         kind = "cpu" if device is None else torch.device(device).type
     except RuntimeError:
@@ -286,10 +290,7 @@ def fingerprint(name: str | Path) -> str:
     folder = find(name).path
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if (
-            path.suffix in {".json", ".txt", ".safetensors", ".model"}
-            and path.name != weights.CHECKSUMS
-            and path.is_file()
-        ):
+        counts = path.suffix in {".json", ".txt", ".safetensors", ".model"} and path.name != weights.CHECKSUMS
+        if counts and path.is_file():
             digest.update(str(path.relative_to(folder)).encode() + weights.digest(path).encode())
     return digest.hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,16 +122,12 @@ def verify(
             f"model {name!r} brings code of its own (auto_map in config.json), which is refused; if you have read it and trust it, load it with trust_remote_code=True"
         )
     for part in {folder, *(folder / str(module.get("path", "")) for module in parts)}:
-        if (
-            part.is_dir()
-            and not list(part.glob("*.safetensors"))
-            and (pickled := sorted([*part.glob("*.bin"), *part.glob("*.pt"), *part.glob("*.pkl")]))
-        ):
-            if not trust_pickle:
-                raise ModelError(
-                    f"model {name!r} has pickled weights ({pickled[0].name}), which can run code when loaded and are refused; "
-                    "convert them to safetensors, or load it with trust_pickle=True if you trust its author"
-                )
+        pickled = sorted([*part.glob("*.bin"), *part.glob("*.pt"), *part.glob("*.pkl")])
+        if pickled and not trust_pickle and not list(part.glob("*.safetensors")):
+            raise ModelError(
+                f"model {name!r} has pickled weights ({pickled[0].name}), which can run code when loaded and are refused; "
+                "convert them to safetensors, or load it with trust_pickle=True if you trust its author"
+            )
     list(tensors(folder))
     if sums:
         _check_sums(folder)
@@ -152,18 +149,15 @@ def _check_sums(folder: Path) -> None:
 
 def tensors(folder: Path) -> Iterator[tuple[int, str, list[int]]]:
     """(number of weights, dtype, shape) of every tensor, from the headers of the safetensors files."""
-    from math import prod
-
     from safetensors import SafetensorError, safe_open
 
-    seen = list(folder.glob("*.safetensors")) + list(folder.glob("*/*.safetensors"))
-    for path in seen:
+    for path in (*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")):
         try:
             with safe_open(path, framework="numpy") as file:
                 for key in file.keys():
                     part = file.get_slice(key)
                     if str(part.get_dtype()).startswith(("F", "BF")):  # older files also hold position numbers
-                        yield prod(part.get_shape()), part.get_dtype(), part.get_shape()
+                        yield math.prod(part.get_shape()), part.get_dtype(), part.get_shape()
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(
                 f"expected safetensors in {path}, but its header is damaged ({str(error)[:80]}); copy or fetch the file again"

@@ -9,10 +9,8 @@ import numpy as np
 
 from workbench.checks.case import Case, listed, percent
 from workbench.checks.codes import finds
-from workbench.checks.finding import Finding, Severity
+from workbench.checks.finding import Finding, Severity, some
 
-SHUFFLED_ROWS = 400_000
-MOST_SHUFFLES = 50
 OFTEN = 0.05
 FEW_STEPS = 10
 APART = ("no_duplicates", "no_duplicates_hashed")
@@ -59,7 +57,7 @@ def meetings(digests: np.ndarray, batch: int, seed: int) -> Meetings:
     total = len(digests)
     rows, texts, _ = repeated(digests)
     names = np.unique(digests, return_inverse=True)[1].reshape(digests.shape)
-    shuffles = max(1, min(MOST_SHUFFLES, SHUFFLED_ROWS // total))
+    shuffles = max(1, min(50, 400_000 // total))
     full = -(-total // batch)
     hit_batches = hit_rows = 0
     floor = 0.0
@@ -118,10 +116,7 @@ def equal_texts_stay_apart(case: Case) -> Iterator[Finding]:
     if met is None or met.batches == 0:
         return
     # only these losses are the logarithm of a chance among the candidates
-    ranks = "NegativesRanking" in case.loss.name and case.values.get("directions") in (
-        ("query_to_doc",),
-        ["query_to_doc"],
-    )
+    ranks = "NegativesRanking" in case.loss.name and [*(case.values.get("directions") or ())] == ["query_to_doc"]
     said = f", and the loss cannot fall below {met.floor:.3f}" if ranks and met.floor >= 0.001 else ""
     yield case.finding(
         "equal-texts-in-batch",
@@ -134,7 +129,7 @@ def equal_texts_stay_apart(case: Case) -> Iterator[Finding]:
             "most_rows_of_one_text": int(counts.max()),
             "batch_size": recipe.batch_size,
             **({"least_loss": met.floor} if ranks else {}),
-            "measured_on": f"{met.shuffles} shuffle{'' if met.shuffles == 1 else 's'} of all {case.rows:,} training rows of {case.name}, seed {recipe.seed}",
+            "measured_on": f"{some(met.shuffles, 'shuffle')} of all {case.rows:,} training rows of {case.name}, seed {recipe.seed}",
         },
         fixed="set batch_sampler to no_duplicates",
         batch_sampler="no_duplicates",
@@ -186,8 +181,9 @@ def batches_can_be_filled(case: Case) -> Iterator[Finding]:
         "error" if none else "warning",
         f"One text is in {most:,} of {case.rows:,} rows, but {case.recipe.batch_sampler} puts it into a batch of {size} only once: {result}.",
         evidence={"most_rows_of_one_text": most, "full_batches": case.rows // size, "batch_size": size},
-        fixed=f"set batch_size to {fits}" if fits > 1 else "",
-        **({"batch_size": fits} if fits > 1 else {}),
+        fixed=f"set batch_size to {fits}",
+        mends=fits > 1,
+        batch_size=fits,
     )
 
 
@@ -195,41 +191,29 @@ HANDFUL = "Each step moves the weights by about the learning rate: what a handfu
 
 
 @finds(
-    "few-steps",
-    "warning",
-    when="the run has fewer than 10 steps",
-    why=HANDFUL,
-    fix="lowers `batch_size`, or raises `epochs` to 10 steps",
-)
+    "few-steps", "warning", when="the run has fewer than 10 steps",
+    why=HANDFUL, fix="lowers `batch_size`, or raises `epochs` to 10 steps",
+)  # fmt: skip
 @finds(
-    "short-epochs",
-    "note",
-    when="an epoch has fewer than 10 steps, though the run has more",
-    why=HANDFUL,
-    fix="lowers `batch_size`",
-)
+    "short-epochs", "note", when="an epoch has fewer than 10 steps, though the run has more",
+    why=HANDFUL, fix="lowers `batch_size`",
+)  # fmt: skip
 @finds(
-    "batch-larger-than-data",
-    "warning",
-    when="a batch is larger than the table",
-    why=HANDFUL,
-    fix="lowers `batch_size`, or raises `epochs`",
-)
+    "batch-larger-than-data", "warning", when="a batch is larger than the table",
+    why=HANDFUL, fix="lowers `batch_size`, or raises `epochs`",
+)  # fmt: skip
 @finds(
-    "no-full-batch",
-    "error",
-    when="`drop_last` is on and the table does not fill one batch",
-    why=HANDFUL,
-    fix="lowers `batch_size`",
-)
+    "no-full-batch", "error", when="`drop_last` is on and the table does not fill one batch",
+    why=HANDFUL, fix="lowers `batch_size`",
+)  # fmt: skip
 def enough_steps(case: Case) -> Iterator[Finding]:
     """The batch is smaller than the table, and the run has more than a handful of steps."""
     recipe, steps, rows = case.recipe, case.steps, case.batched_rows
     whole = recipe.batch_size > rows
-    these = f"{rows:,} row{'' if rows == 1 else 's'}{' that group_by_label uses' if rows < case.rows else ''}"
+    these = f"{some(rows, 'row')}{' that group_by_label uses' if rows < case.rows else ''}"
     if not whole and min(case.steps_per_epoch, steps) >= FEW_STEPS:
         return
-    in_all = f"{steps} step{'' if steps == 1 else 's'} in all, {case.steps_per_epoch} in an epoch"
+    in_all = f"{some(steps, 'step')} in all, {case.steps_per_epoch} in an epoch"
     code, message = "few-steps", f"The run has {in_all}, so little can change."
     severity: Severity = "warning"
     if whole and recipe.drop_last:
@@ -282,19 +266,13 @@ ALONE = "The other rows of the batch are the only negatives: a row alone has los
 
 
 @finds(
-    "batch-of-one",
-    "error",
-    when="`batch_size` is 1 and the other rows are the only negatives",
-    why=ALONE,
-    fix="sets `batch_size` to 16",
-)
+    "batch-of-one", "error", when="`batch_size` is 1 and the other rows are the only negatives",
+    why=ALONE, fix="sets `batch_size` to 16",
+)  # fmt: skip
 @finds(
-    "last-batch-of-one",
-    "note",
-    when="the last batch of an epoch has one row, and the other rows are the only negatives",
-    why=ALONE,
-    fix="turns `drop_last` on",
-)
+    "last-batch-of-one", "note", when="the last batch of an epoch has one row, and the other rows are the only negatives",
+    why=ALONE, fix="turns `drop_last` on",
+)  # fmt: skip
 def batches_hold_negatives(case: Case) -> Iterator[Finding]:
     """In-batch negatives of pairs: a batch has two rows at least."""
     recipe = case.recipe

@@ -28,6 +28,7 @@ Check = Callable[[Case], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
     model.weights_can_work,
     model.weights_are_whole,
+    model.revision_is_here,
     losses.suits_the_table,
     losses.loss_suits_the_model,
     losses.lora_suits_the_model,
@@ -94,6 +95,15 @@ OF_THE_LOSS: tuple[Check, ...] = (
     geometry.similarities_agree,
 )
 
+# Of no matter where the model is frozen and only a map of its vectors is trained.
+OF_A_MODEL_IN_TRAINING: tuple[Check, ...] = (
+    losses.loss_suits_the_model,
+    course.steps_move_the_weights,
+    cost.memory_is_enough,
+    cost.padding_is_little,
+    cost.scores_are_cheap,
+)
+
 
 def check(recipe: Recipe, *, batch: bool | None = None, progress: Progress | None = None) -> Findings:
     """What is or will be wrong with a recipe, the worst first.
@@ -117,7 +127,8 @@ def check(recipe: Recipe, *, batch: bool | None = None, progress: Progress | Non
     if not isinstance(recipe, Recipe):
         raise RecipeError(f"expected a Recipe, got {type(recipe).__name__}; read a file with Recipe.from_yaml(path)")
     case = Case.of(recipe, progress or (lambda *_: None))
-    looks = [look for look in CHECKS if case.misfit is None or look not in OF_THE_LOSS]
+    idle = (OF_THE_LOSS if case.misfit else ()) + (OF_A_MODEL_IN_TRAINING if recipe.method == "adapter" else ())
+    looks = [look for look in CHECKS if look not in idle]
     found = [finding for look in looks for finding in look(case)]
     more, said = tried(case, batch, found)
     about = _about(case, len(looks))

@@ -21,10 +21,10 @@ from workbench.checks.fitting import misfit_of, suited_loss, with_innermost
 from workbench.checks.reading import Progress, Texts
 from workbench.data.examples import Examples, cut_text
 from workbench.data.load import load
-from workbench.data.prepare import label_kind, prepare, settled
-from workbench.errors import DataError
+from workbench.data.prepare import fit, label_kind, prepare, settled
+from workbench.errors import DataError, WorkbenchError
 from workbench.recipe import Loss, Recipe
-from workbench.steps import steps_per_epoch, total_steps
+from workbench.steps import batched_rows, steps_per_epoch, total_steps
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,16 @@ class Case:
         evidence: Mapping[str, Any],
         why: Any = "",  # a sentence; a type checker would take every unpacked change for it
         fixed: str = "",
+        mends: Any = True,
         **changes: Any,
     ) -> Finding:
         """A finding on this recipe.
 
         `why` is what the code declares, unless it is given. Evidence that does not say what it was measured on was
-        measured on all rows.
+        measured on all rows. Where nothing `mends` it, `fixed` and the changes are left out.
         """
+        if not mends:
+            fixed, changes = "", {}
         why = str(why or CODES[code].why)
         rows = evidence.get("measured_on", f"all {self.rows:,} training rows of {self.name}")
         return Finding(code, severity, message, why, {**evidence, "measured_on": rows}, fixed, changes, self.recipe)
@@ -209,14 +212,16 @@ class Case:
         """The recipe's loss with another one in the place of its innermost."""
         return with_innermost(self.recipe.loss, Loss(name, **parameters))
 
+    def with_parameters(self, **parameters: Any) -> Loss:
+        """The recipe's loss with some parameters of its innermost changed."""
+        return self.with_loss(self.loss.name, **{**self.loss.parameters, **parameters})
+
     # the course of the run
 
     @cached_property
     def batched_rows(self) -> int:
         """Rows that an epoch puts into batches: fewer than there are where group_by_label leaves some out."""
-        if self.recipe.batch_sampler != "group_by_label" or self.label_kind is None or self.labels.ndim > 1:
-            return self.rows
-        return rows_in_groups(np.unique(self.labels, return_counts=True)[1]) or self.rows
+        return batched_rows(self.recipe, self.train.to_training())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -229,14 +234,13 @@ class Case:
         return total_steps(self.recipe, self.batched_rows)
 
 
-def rows_in_groups(sizes: np.ndarray) -> int:
-    """Rows of an epoch that group_by_label uses: pairs in turns, until fewer than two classes are left.
-
-    Args:
-        sizes: rows of each class, int64, shape (classes,).
-    """
-    pairs = np.sort(sizes[sizes >= 2] // 2)[::-1]
-    return int(2 * np.minimum(pairs, pairs[1]).sum()) if len(pairs) > 1 else 0
+def without_column(case: Case, name: str) -> dict[str, Any]:
+    """The change that ignores a column; empty where the loss does not do without it."""
+    try:
+        fit(case.recipe.loss, case.train.with_roles({name: "ignore"}))
+    except WorkbenchError:
+        return {}
+    return {"data": case.recipe.data.model_copy(update={"columns": {**case.train.used, name: "ignore"}})}
 
 
 def percent(share: float) -> str:

@@ -6,17 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from workbench.checks.case import Case, percent
+from workbench.checks.case import Case, percent, without_column
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.data.examples import cut_text
-from workbench.data.prepare import fit
-from workbench.errors import WorkbenchError
-
-MOSTLY, HARDLY = 0.8, 0.05
-TIMES_LONGER = 2.0
-NO_TEXTS = 0.9
-FEW_VALUES, ROWS_OF_EACH = 20, 20
 
 
 @finds(
@@ -31,7 +24,7 @@ def questions_are_anchors(case: Case) -> Iterator[Finding]:
         return
     asked = case.texts.are("question").mean(axis=0)
     median = np.median(case.texts.tokens, axis=0)
-    if asked[1] < MOSTLY or asked[0] > HARDLY or median[0] < TIMES_LONGER * median[1]:
+    if asked[1] < 0.8 or asked[0] > 0.05 or median[0] < 2 * median[1]:
         return
     anchor, positive = columns[:2]
     roles = {**case.train.used, anchor: "positive", positive: "anchor"}
@@ -67,22 +60,11 @@ def text_columns_hold_texts(case: Case) -> Iterator[Finding]:
         column, role = cut_text(name, 40), case.train.roles[name]
         different = len(np.unique(texts.digests[:, at]))
         evidence = {"role": role, "different_texts": different, "share_of_codes": float(codes[at])}
-        changes = _without(case, name)
-        fixed = f"ignore the column {name!r}" if changes else ""
-        if codes[at] >= NO_TEXTS:
+        changes = without_column(case, name) if role == "negative" else {}
+        fixed = {"fixed": f"ignore the column {name!r}", "mends": changes, **changes}
+        if codes[at] >= 0.9:
             message = f"{percent(float(codes[at]))} of the texts in {column!r} are addresses, numbers, dates or codes, but its role is {role}."
-            yield case.finding("column-of-no-texts", "warning", message, evidence=evidence, fixed=fixed, **changes)
-        elif role == "negative" and different <= FEW_VALUES and case.rows >= ROWS_OF_EACH * different:
-            message = f"{column!r} holds only {different} different text{'' if different == 1 else 's'} in {case.rows:,} rows, and each counts as a negative."
-            yield case.finding("few-different-negatives", "warning", message, evidence=evidence, fixed=fixed, **changes)
-
-
-def _without(case: Case, name: str) -> dict[str, object]:
-    """The change that ignores a column; empty where the loss does not do without it."""
-    if case.train.roles[name] != "negative":
-        return {}
-    try:
-        fit(case.recipe.loss, case.train.with_roles({name: "ignore"}))
-    except WorkbenchError:
-        return {}
-    return {"data": case.recipe.data.model_copy(update={"columns": {**case.train.used, name: "ignore"}})}
+            yield case.finding("column-of-no-texts", "warning", message, evidence=evidence, **fixed)
+        elif role == "negative" and different <= 20 and case.rows >= 20 * different:
+            message = f"{column!r} holds only {different} different text{'s' * (different > 1)} in {case.rows:,} rows, and each counts as a negative."
+            yield case.finding("few-different-negatives", "warning", message, evidence=evidence, **fixed)

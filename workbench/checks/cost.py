@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ FAR_TOO_MUCH = 1.5  # the estimate can be off by 30 %
 PASSES = 3  # a step goes forward once and back at twice the cost, a score only forward
 WORTH_SAYING = 1_000_000  # tokens, a minute or so on a laptop
 MOST_SCORED = 20_000
+ANSWER_S = 5.0
+GROUPS = 4  # as many as spaces/lean makes at most
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -78,6 +82,32 @@ def padding_of(case: Case, limit: int | None = None) -> Padding:
     return padding(cut, case.recipe.batch_size, case.recipe.seed, merged=_merges(case))
 
 
+def fullest_batch(
+    tokens: np.ndarray, batch: int, seed: int, *, merged: bool, groups: int, even: float
+) -> list[tuple[int, int]]:
+    """(rows, width) of the passes of that random batch which keeps most in memory.
+
+    Args:
+        tokens: of each text after it was cut, int64, shape (rows, columns).
+        batch: rows of a batch.
+        seed: of the order of the rows.
+        merged: all columns but the first are padded together.
+        groups: parts of like length that each column goes through the model in; rows are shared out evenly among them,
+            so that the best cut keeps no more.
+        even: width at which attention keeps as much as all else in a layer.
+    """
+    rows = min(batch, len(tokens))
+    shuffled = tokens[np.random.default_rng(seed).permutation(len(tokens))][: len(tokens) // rows * rows]
+    longest_first = -np.sort(-shuffled.reshape(-1, rows, tokens.shape[1]), axis=1)
+    starts = np.unique(np.linspace(0, rows, groups + 1).astype(int)[:-1])
+    sizes = np.diff(np.append(starts, rows))[:, None]
+    widths = np.maximum(1, longest_first[:, starts])  # (batches, groups, columns)
+    if merged and groups == 1:
+        widths[:, :, 1:] = widths[:, :, 1:].max(axis=2, keepdims=True)
+    fullest = widths[(sizes * widths * (even + widths)).sum(axis=(1, 2)).argmax()]
+    return [(int(size), int(width)) for size, line in zip(sizes[:, 0], fullest, strict=True) for width in line]
+
+
 def _merges(case: Case) -> bool:
     """The library runs the columns after the first as one."""
     plain = not case.info.cached and not case.info.custom and case.loss.name != "MSELoss"
@@ -96,7 +126,7 @@ def _merges(case: Case) -> bool:
 def padding_is_little(case: Case) -> Iterator[Finding]:
     """Texts of a batch are about as long as one another."""
     on_cpu = case.recipe.device == "cpu" or (case.recipe.device == "auto" and not has_gpu())
-    if case.static or case.recipe.batch_size < 2 or (on_cpu and case.recipe.split_by_length):
+    if case.static or case.recipe.batch_size < 2 or _grouped(case.recipe):
         return
     now = padding_of(case)
     measured = f"one shuffle of all {case.rows:,} training rows of {case.name} in batches of {case.recipe.batch_size}, seed {case.recipe.seed}"
@@ -129,43 +159,54 @@ def padding_is_little(case: Case) -> Iterator[Finding]:
 
 
 @finds(
-    "not-enough-memory", "error", "warning", when="a CPU run is estimated to need over 90% of the memory that is free, limits of a container included; an error from 150%",
-    why="Where memory ends the system kills the run without a word, and on some machines the notebook with it. The estimate can be off by 30%.",
+    "not-enough-memory", "error", "warning", when="a run is estimated to need over 90% of the memory that is free, limits of a container included; on a CPU an error from 150%",
+    why="Where memory ends a system kills the run without a word, and on some machines the notebook with it; a GPU says so, and the batch goes on in parts, more slowly. The estimate can be off by 30%.",
     fix="takes a cached loss, a smaller batch, or gradient checkpointing: the first that is enough",
 )  # fmt: skip
 def memory_is_enough(case: Case) -> Iterator[Finding]:
     """The run fits into memory."""
-    if case.recipe.device not in ("cpu", "auto") or (case.recipe.device == "auto" and has_gpu()):
+    on_gpu = case.recipe.device == "cuda" or (case.recipe.device == "auto" and has_gpu())
+    free = free_gpu_memory() if on_gpu else free_memory() if case.recipe.device != "mps" else None
+    need = memory_of(case, case.recipe)
+    if free is None or need <= ROOM * free:
         return
-    free = free_memory()
-    widest = padding_of(case).widest
-    need = memory_of(case, case.recipe, widest)
-    if need <= ROOM * free:
-        return
-    fixed, changes = _smaller(case, widest, free)
+    fixed, changes = _smaller(case, free)
+    widest = max(padding_of(case).widest)
     yield case.finding(
         "not-enough-memory",
-        "error" if need > FAR_TOO_MUCH * free else "warning",
-        f"Training in batches of {case.recipe.batch_size} with texts of up to {max(widest)} tokens needs about {gigabytes(need)} of memory, and {gigabytes(free)} are free.",
-        evidence={"needed_bytes": need, "free_bytes": free, "batch_size": case.recipe.batch_size, "widest_batch_tokens": max(widest), "measured_on": f"this machine, and all {case.rows:,} training rows of {case.name}"},
+        "error" if need > FAR_TOO_MUCH * free and not on_gpu else "warning",
+        f"Training in batches of {case.recipe.batch_size} with texts of up to {widest} tokens needs about {gigabytes(need)} of memory, and {gigabytes(free)} are free{' on the GPU' if on_gpu else ''}.",
+        evidence={"needed_bytes": need, "free_bytes": free, "batch_size": case.recipe.batch_size, "widest_batch_tokens": widest, "measured_on": f"this machine, and all {case.rows:,} training rows of {case.name}"},
         fixed=fixed,
         **changes,
     )  # fmt: skip
 
 
-def memory_of(case: Case, recipe: Recipe, widest: tuple[int, ...]) -> int:
+def memory_of(case: Case, recipe: Recipe) -> int:
     """Bytes that a recipe with this case's table and model is estimated to need."""
-    rows = min(recipe.batch_size, case.rows)
+    rows, tokens = recipe.batch_size, case.texts.tokens
     if recipe.loss.innermost.name.startswith("Cached"):
         rows = min(rows, recipe.loss.innermost.parameters.get("mini_batch_size") or 32)
+    sizes = case.model.architecture
+    grouped = _grouped(recipe) and not case.static
+    passes = fullest_batch(
+        tokens if case.limit is None else np.minimum(tokens, case.limit), rows, recipe.seed, merged=_merges(case),
+        groups=GROUPS if grouped else 1,
+        even=(18 * sizes.hidden_size + 4 * sizes.intermediate_size) / (5 * sizes.heads) if sizes and sizes.layers else 0.0,
+    )  # fmt: skip
     lora = recipe.lora.r if recipe.lora else None
     return training_memory(
-        case.model, batch_size=rows, texts=len(widest), tokens=[max(1, width) for width in widest],
-        gradient_checkpointing=recipe.gradient_checkpointing, lora_rank=lora,
+        case.model, batch_size=passes[0][0], texts=len(passes), tokens=[width for _, width in passes],
+        groups=passes if grouped else (), gradient_checkpointing=recipe.gradient_checkpointing, lora_rank=lora,
     ).total_bytes  # fmt: skip
 
 
-def _smaller(case: Case, widest: tuple[int, ...], free: int) -> tuple[str, dict[str, Any]]:
+def _grouped(recipe: Recipe) -> bool:
+    """Whether batches go through the model in groups of like length: on a CPU only."""
+    return recipe.split_by_length and (recipe.device == "cpu" or (recipe.device == "auto" and not has_gpu()))
+
+
+def _smaller(case: Case, free: int) -> tuple[str, dict[str, Any]]:
     """The first change that makes a run fit, in words and settings; neither where none does."""
     recipe = case.recipe
     tries: list[tuple[str, dict[str, Any]]] = []
@@ -187,11 +228,7 @@ def _smaller(case: Case, widest: tuple[int, ...], free: int) -> tuple[str, dict[
     for half in (2, 4, 8):
         if recipe.batch_size >= 4 * half:
             tries.append((f"set batch_size to {recipe.batch_size // half}", {"batch_size": recipe.batch_size // half}))
-    enough = (
-        (words, changes)
-        for words, changes in tries
-        if memory_of(case, recipe.changed(**changes), widest) <= ROOM * free
-    )
+    enough = ((words, changes) for words, changes in tries if memory_of(case, recipe.changed(**changes)) <= ROOM * free)
     return next(enough, ("", {}))
 
 
@@ -200,6 +237,19 @@ def has_gpu() -> bool:
     import platform
 
     return Path("/proc/driver/nvidia/version").exists() or (platform.system(), platform.machine()) == ("Darwin", "arm64")  # fmt: skip
+
+
+def free_gpu_memory() -> int | None:
+    """Bytes that are free on the first NVIDIA GPU; None where its driver does not say."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    ask = [tool, "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, timeout=ANSWER_S, check=True).stdout
+        return int(said.split()[0]) * 2**20
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
 
 
 def free_memory() -> int:

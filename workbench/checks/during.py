@@ -6,16 +6,13 @@ on with what it had seen, and says nothing twice.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
-from statistics import fmean
-from typing import Any
 
-from workbench.checks.finding import SYMBOLS, Finding, Findings, Severity
-from workbench.checks.symptoms import LOOKS, SLOW_POINTS, Event
+from workbench.checks.finding import SYMBOLS, Finding, Findings, Severity, some
+from workbench.checks.seen import Event, Seen
+from workbench.checks.symptoms import LOOKS
 from workbench.errors import WorkbenchError
 from workbench.recipe import Recipe
-from workbench.steps import warmup_steps
 
 PROBE_TEXTS = 64
 # Two per cent of the training time are promised: the probe at the end comes on top of this share.
@@ -24,48 +21,19 @@ PROBE_SHARE = 0.015
 STILL_STEPS = 10
 
 
-class Watch:
-    """What a run has recorded so far, and what it was told of it.
-
-    Args:
-        recipe: what is run; it names the checks that are turned off.
-        steps: optimizer steps of the run.
-    """
+class Watch(Seen):
+    """What a run has recorded so far, and what it was told of it; the recipe names the checks that are turned off."""
 
     def __init__(self, recipe: Recipe, steps: int) -> None:
-        self.recipe, self.warmup = recipe, warmup_steps(recipe, steps)
+        super().__init__(recipe, steps)
         self.told: dict[str, Severity] = {}
-        self.started: list[Event] = []  # the first points
-        self.recent: deque[Event] = deque(maxlen=SLOW_POINTS + 1)  # the last points
-        self.clipped = 0
-        self.norms: list[float] = []
-        self.losses: list[float] = []  # since the last scores
-        self.scored: list[tuple[int, float | None, float | None]] = []  # step, primary score, mean loss since the last
-        self.first_probe: Event | None = None
 
     def see(self, event: Event) -> list[Finding]:
         """Take up an event; what it shows that was not told before, or has become worse since."""
         if event["kind"] == "finding":
             self.told[event["code"]] = event["severity"]
-        if event["kind"] == "step":
-            self._step(event)
-        if event["kind"] == "scores" and event["scores"]:
-            mean = fmean(self.losses) if self.losses else None
-            self.scored.append((event["step"], next(iter(event["scores"].values())), mean))
-            self.losses = []
-        if event["kind"] == "probe" and self.first_probe is None:
-            self.first_probe = event
+        self.take(event)
         return self.new(finding for look in LOOKS.get(event["kind"], ()) for finding in look(self, event))
-
-    def _step(self, event: Event) -> None:
-        self.recent.append(event)
-        if len(self.started) <= SLOW_POINTS:
-            self.started.append(event)
-        self.clipped += event.get("clipped") or 0
-        if event.get("grad_norm") is not None:
-            self.norms.append(event["grad_norm"])
-        if event.get("loss") is not None:
-            self.losses.append(event["loss"])
 
     def new(self, findings: Iterable[Finding]) -> list[Finding]:
         """Those that are wanted and not told yet; from now on they are told."""
@@ -108,25 +76,6 @@ class Watch:
         why = "Weights that are all zero, labels that are all equal, or a loss that no weight reaches give no gradient; more steps change nothing."
         return self.new([self.finding("zero-gradient", "error", message, why=why, evidence=evidence)])
 
-    def finding(
-        self,
-        code: str,
-        severity: Severity,
-        message: str,
-        *,
-        why: str,
-        evidence: Mapping[str, Any],
-        fixed: str = "",
-        **changes: Any,
-    ) -> Finding:
-        """A finding on this run."""
-        return Finding(code, severity, message, why, evidence, fixed, changes, self.recipe)
-
-    def slower_rate(self) -> dict[str, Any]:
-        """What a finding changes where the learning rate is too high."""
-        rate = float(f"{self.recipe.learning_rate / 10:.3g}")
-        return {"fixed": f"set learning_rate to {rate:g}", "learning_rate": rate}
-
 
 def probe_is_due(spent_s: float, cost_s: float, trained_s: float) -> bool:
     """Whether one more look at the probe texts keeps all looks within their share of the training time.
@@ -153,7 +102,7 @@ def recorded(events: Iterable[Event], recipe: Recipe | None = None) -> Findings:
         step = max(step, event["step"] if isinstance(event.get("step"), int) else 0)
         if event.get("kind") == "finding" and (finding := _read(event, recipe)) is not None:
             found[finding.code] = finding
-    about = f"watched over {step:,} step{'s' if step != 1 else ''}, with {probes} look{'s' if probes != 1 else ''} at up to {PROBE_TEXTS} probe texts"
+    about = f"watched over {some(step, 'step')}, with {some(probes, 'look')} at up to {PROBE_TEXTS} probe texts"
     return Findings(found.values(), about=about if probes else "")
 
 

@@ -9,11 +9,10 @@ import numpy as np
 
 from workbench.checks.case import Case, listed, percent
 from workbench.checks.codes import finds
-from workbench.checks.finding import Finding
-from workbench.data.prepare import task_of
+from workbench.checks.finding import Finding, some
+from workbench.data.prepare import EVALUATION_PARTS, task_of
 
 FEW = 30
-SHARED_TEXTS = 0.2
 NEARLY = 0.01
 
 
@@ -38,14 +37,14 @@ def there_is_an_evaluation(case: Case) -> Iterator[Finding]:
     # a little more than needed, since whole groups of rows are held out
     share = math.ceil(20 * 1.3 * FEW / everything) / 20
     held_out = case.recipe.eval_data is None and case.evaluation.split == case.train.split
-    better = held_out and case.recipe.eval_share < share <= 0.5
     yield case.finding(
         "few-evaluation-rows",
         "warning",
-        f"There are only {groups} different first text{'' if groups == 1 else 's'} to score on, so a score such as an accuracy is uncertain by about ±{half:.2f}, and a difference of two models hardly shows.",
+        f"There are only {some(groups, 'different first text')} to score on, so a score such as an accuracy is uncertain by about ±{half:.2f}, and a difference of two models hardly shows.",
         evidence={"evaluation_rows": len(case.evaluation), "independent_rows": groups, "half_interval": half, "measured_on": _measured(case)},
-        fixed=f"hold out {share:.0%} of the rows" if better else "",
-        **({"eval_share": share} if better else {}),
+        fixed=f"hold out {share:.0%} of the rows",
+        mends=held_out and case.recipe.eval_share < share <= 0.5,
+        eval_share=share,
     )  # fmt: skip
 
 
@@ -58,8 +57,9 @@ def _none(case: Case) -> Finding:
         "warning",
         f"No rows are kept for scoring ({reason}), so nothing will say whether the run helped or harmed.",
         evidence={"evaluation_rows": 0, "eval_share": case.recipe.eval_share},
-        fixed="hold out 10 % of the rows" if off else "",
-        **({"eval_share": 0.1} if off else {}),
+        fixed="hold out 10 % of the rows",
+        mends=off,
+        eval_share=0.1,
     )
 
 
@@ -80,17 +80,14 @@ def evaluation_is_new(case: Case) -> Iterator[Finding]:
     same_width = trained.shape[1] == scored.shape[1]
     whole = np.isin(case.evaluation_texts.whole, case.texts.whole) & same_width
     shared = float(others.mean()) if others.size else 0.0
-    if not first.any() and not whole.any() and shared < SHARED_TEXTS:
+    if not first.any() and not whole.any() and shared < 0.2:
         return
     rows = np.flatnonzero(first | whole)
     message = f"{percent(float(first.mean()))} of the first texts and {percent(float(whole.mean()))} of the whole rows that are scored also occur in training, so the scores flatter."
     if not len(rows):
         message = f"{percent(shared)} of the other texts that are scored also occur in training, though none of the first ones does."
-    own = case.recipe.eval_data is not None and not any(
-        name in case.train.splits for name in ("validation", "dev", "valid", "test", "eval")
-    )
+    own = case.recipe.eval_data is not None and not set(EVALUATION_PARTS) & set(case.train.splits)
     often = len(rows) >= NEARLY * len(first)
-    mendable = often and own and case.recipe.eval_share > 0
     yield case.finding(
         "evaluation-seen-in-training",
         "warning" if often else "note",
@@ -102,8 +99,9 @@ def evaluation_is_new(case: Case) -> Iterator[Finding]:
             **({"evaluation_rows_seen": listed(rows)} if len(rows) else {}),
             "measured_on": _measured(case),
         },
-        fixed=f"score on {case.recipe.eval_share:.0%} of the training rows, held out" if mendable else "",
-        **({"eval_data": None} if mendable else {}),
+        fixed=f"score on {case.recipe.eval_share:.0%} of the training rows, held out",
+        mends=often and own and case.recipe.eval_share > 0,
+        eval_data=None,
     )
 
 

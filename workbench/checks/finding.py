@@ -138,6 +138,11 @@ class Findings(tuple[Finding, ...]):
         return f'<table class="wb-table"><caption>{escape(self.summary)}</caption><tr>{head}</tr>{rows}</table>'
 
 
+def some(count: int, noun: str) -> str:
+    """A number of things: 1 step, 2 steps."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"

@@ -10,10 +10,8 @@ from workbench.checks.case import Case
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.checks.fitting import GOOD_MARGIN
-from workbench.recipe import Loss
 
 FARTHEST = 2.0  # the largest cosine distance, and the largest distance of unit vectors
-DULL = 0.5  # share of the loss of pure guessing that a perfect model may keep
 # How a parameter of a loss spells a way of comparing; "eucledian" stands in the library.
 SPELLINGS = {"cos": "cosine", "dot": "dot", "eucl": "euclidean", "manhattan": "manhattan"}
 
@@ -37,22 +35,19 @@ def margin_can_be_met(case: Case) -> Iterator[Finding]:
         return
     margin = float(case.values[name])
     fixed = f"set {name} to {GOOD_MARGIN:g}"
-    mended = case.with_loss(case.loss.name, **{**case.loss.parameters, name: GOOD_MARGIN})
+    mended = case.with_parameters(**{name: GOOD_MARGIN})
     if margin == 0 and "Triplet" in case.loss.name:
         message = f"The margin of {case.loss.name} is 0, so a model that gives all texts the same vector has no loss."
         yield case.finding("margin-is-zero", "warning", message, evidence={name: margin, "measured_on": "parameters of the loss"}, fixed=fixed, loss=mended)  # fmt: skip
     if not bounded or margin < FARTHEST:
         return
+    triplet = "Triplet" in case.loss.name
+    result = f"the loss stays above {margin - FARTHEST:g}" if triplet else "every negative keeps pulling"
     yield case.finding(
         "margin-out-of-reach",
         "warning",
         f"The margin of {margin:g} of {case.loss.name} can never be met, since the {metric.removesuffix('_distance')} distance of this model "
-        f"ends at {FARTHEST:g}: "
-        + (
-            f"the loss stays above {margin - FARTHEST:g}."
-            if "Triplet" in case.loss.name
-            else "every negative keeps pulling."
-        ),
+        f"ends at {FARTHEST:g}: {result}.",
         evidence={
             name: margin,
             "largest_distance": FARTHEST,
@@ -94,21 +89,21 @@ def scale_can_tell_apart(case: Case) -> Iterator[Finding]:
             f"Dot products of vectors that are not of unit length are multiplied by {scale:g}, so the first losses and gradients will be many times too large.",
             evidence={"scale": scale, "similarity_fct": "dot_score", "unit_vectors": "no", "measured_on": measured},
             fixed=f"set {name} to 1" if own else "set similarity_fct to cos_sim",
-            loss=case.with_loss(case.loss.name, **{**case.loss.parameters, **mend}),
+            loss=case.with_parameters(**mend),
         )
     if similarity != "cos_sim" or candidates < 2:
         return
     # negatives at right angles, the positive identical
     least = math.log1p((candidates - 1) * math.exp(-scale))
     share = least / math.log(candidates)
-    if share >= DULL:
+    if share >= 0.5:
         yield case.finding(
             "scale-too-small",
             "warning",
             f"With {name} {given:g} even a perfect model keeps a loss of {least:.2f} among {candidates} candidates, where pure guessing has {math.log(candidates):.2f}.",
             evidence={name: given, "candidates": candidates, "least_loss": least, "guessing_loss": math.log(candidates), "measured_on": measured},
             fixed=f"set {name} to {good:g}",
-            loss=case.with_loss(case.loss.name, **{**case.loss.parameters, name: good}),
+            loss=case.with_parameters(**{name: good}),
         )  # fmt: skip
 
 
@@ -134,15 +129,13 @@ def similarities_agree(case: Case) -> Iterator[Finding]:
     known = {"cosine": (("triplet_margin", "margin"), GOOD_MARGIN), "dot": (("scale",), 1.0)}
     keys, good = known.get(case.similarity, ((), 0.0))
     more: dict[str, float] = {key: good for key in keys if key in case.values}
-    fixed, changes = "", dict[str, Loss]()
-    if wanted is not None and case.loss.name not in ("MarginMSELoss", "DistillKLDivLoss"):
-        changes["loss"] = case.with_loss(case.loss.name, **{**case.loss.parameters, name: wanted, **more})
-        fixed = f"set {name} to {wanted}" + "".join(f" and {key} to {value:g}" for key, value in more.items())
+    mends = wanted is not None and case.loss.name not in ("MarginMSELoss", "DistillKLDivLoss")
     yield case.finding(
         "similarity-differs",
         "note",
         f"{case.loss.name} compares by {own}, but vectors of {case.recipe.model} are compared by {case.similarity} and are not of unit length, so training and use measure different things.",
         evidence={name: case.values[name], "similarity_of_the_model": case.similarity, "unit_vectors": "no", "measured_on": f"parameters of the loss and the files of {case.recipe.model}"},
-        fixed=fixed,
-        **changes,
+        fixed=f"set {name} to {wanted}" + "".join(f" and {key} to {value:g}" for key, value in more.items()),
+        mends=mends,
+        loss=case.with_parameters(**{name: wanted}, **more) if mends else None,
     )  # fmt: skip

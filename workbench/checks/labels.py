@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from workbench.checks.case import Case, listed, percent, rows_in_groups
+from workbench.checks.case import Case, listed, percent
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.checks.fitting import places_for
 from workbench.data.examples import cut_text
+from workbench.steps import rows_in_groups
 
 REACH = {"CosineSimilarityLoss": 1.0, "MarginMSELoss": 2.0}  # largest size of what unit vectors can give
-ALONE = OFTEN = 0.05
+OFTEN = 0.05
 
 
 @finds(
@@ -23,11 +24,7 @@ ALONE = OFTEN = 0.05
 )  # fmt: skip
 def labels_vary(case: Case) -> Iterator[Finding]:
     """There is more than one class or score."""
-    if (
-        case.label_kind not in ("class", "binary", "score")
-        or case.rows < 2
-        or not (case.labels == case.labels[0]).all()
-    ):
+    if case.label_kind not in ("class", "binary", "score") or case.rows < 2 or (case.labels != case.labels[0]).any():
         return
     column = str(case.train.label)
     what = "score" if case.train.roles[column] == "score" else "class"
@@ -66,14 +63,14 @@ def scores_can_be_reached(case: Case) -> Iterator[Finding]:
     if not outside.any():
         return
     floor = float(np.mean((scores - scores.clip(-reach, reach)) ** 2))
-    new = {"loss": case.with_loss("CoSENTLoss")} if case.loss.name == "CosineSimilarityLoss" else {}
     yield case.finding(
         "scores-out-of-reach",
         "error" if outside.mean() >= OFTEN else "warning",
         f"Scores run from {scores.min():g} to {scores.max():g}, but {case.loss.name} compares them with numbers from {-reach:g} to {reach:g}: {percent(float(outside.mean()))} cannot be reached, and the loss never falls below {floor:.3g}.",
         evidence={"lowest": float(scores.min()), "highest": float(scores.max()), "share_outside": float(outside.mean()), "least_loss": floor},
-        fixed="take CoSENTLoss, which uses only the order of the scores" if new else "",
-        **new,
+        fixed="take CoSENTLoss, which uses only the order of the scores",
+        mends=case.loss.name == "CosineSimilarityLoss",
+        loss=case.with_loss("CoSENTLoss"),
     )  # fmt: skip
 
 
@@ -101,7 +98,7 @@ def teacher_can_be_followed(case: Case) -> Iterator[Finding]:
         f"In {percent(beyond)} of the rows the teacher's scores differ by more than the {2 / student:.3g} that cosines can reach at student temperature {student:g}.",
         evidence={"share_of_rows": beyond, "largest_difference": float(spread.max()), "reach": 2 / student},
         fixed=f"set student_temperature to {good:g}",
-        loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "student_temperature": good}),
+        loss=case.with_parameters(student_temperature=good),
     )
 
 
@@ -125,23 +122,17 @@ def classes_meet(case: Case) -> Iterator[Finding]:
     if len(sizes) < 2:
         return
     batch = min(case.recipe.batch_size, case.rows)
-    alone = float((sizes * _alone(case.rows, sizes, batch)).sum() / case.rows)
+    alone = float((sizes / case.rows * _alone(case.rows, sizes, batch)).sum())
     single = float((sizes / case.rows * _all(case.rows, sizes, batch)).sum())
     size = max(4, case.recipe.batch_size + case.recipe.batch_size % 2)
-    changes = {"batch_sampler": "group_by_label", "batch_size": size} if rows_in_groups(sizes) else {}
-    fixed = "set batch_sampler to group_by_label" if changes else ""
-    evidence = {
-        "classes": len(sizes),
-        "smallest_class": int(sizes.min()),
-        "largest_class": int(sizes.max()),
-        "batch_size": batch,
-    }
-    if alone >= ALONE:
+    fix: dict[str, Any] = {"fixed": "set batch_sampler to group_by_label", "mends": rows_in_groups(sizes.tolist()), "batch_sampler": "group_by_label", "batch_size": size}  # fmt: skip
+    evidence = {"classes": len(sizes), "smallest_class": int(sizes.min()), "largest_class": int(sizes.max()), "batch_size": batch}  # fmt: skip
+    if alone >= OFTEN:
         message = f"In random batches of {batch} about {percent(alone)} of the rows meet no other row of their class, so they have no positive and teach nothing."
-        yield case.finding("classes-rarely-meet", "warning", message, evidence={**evidence, "share_of_rows_alone": alone}, fixed=fixed, **changes)  # fmt: skip
-    if single >= ALONE:
+        yield case.finding("classes-rarely-meet", "warning", message, evidence={**evidence, "share_of_rows_alone": alone}, **fix)  # fmt: skip
+    if single >= OFTEN:
         message = f"About {percent(single)} of random batches of {batch} hold a single class, so they have no negative and teach nothing."
-        yield case.finding("batches-of-one-class", "warning", message, evidence={**evidence, "share_of_batches": single}, fixed=fixed, **changes)  # fmt: skip
+        yield case.finding("batches-of-one-class", "warning", message, evidence={**evidence, "share_of_batches": single}, **fix)  # fmt: skip
 
 
 def _all(rows: int, sizes: np.ndarray, batch: int) -> np.ndarray:
@@ -174,11 +165,9 @@ GROUPS = "group_by_label puts two rows of a class at a time into a batch, from a
     fix="sets `batch_size` to the next even number",
 )  # fmt: skip
 @finds(
-    "too-few-classes",
-    "error",
-    when="`batch_sampler` is group_by_label and fewer than two classes have two rows",
+    "too-few-classes", "error", when="`batch_sampler` is group_by_label and fewer than two classes have two rows",
     why=GROUPS,
-)
+)  # fmt: skip
 @finds("rows-left-out", "note", when="group_by_label leaves out over 10% of the rows in every epoch", why=GROUPS)
 def classes_can_be_grouped(case: Case) -> Iterator[Finding]:
     """With batch_sampler group_by_label: there are classes, even batches, and few rows are left out."""
@@ -191,8 +180,9 @@ def classes_can_be_grouped(case: Case) -> Iterator[Finding]:
             "error",
             f"batch_sampler is group_by_label, but {case.name} has no label column, so the run will not start.",
             evidence={"label": "none"},
-            fixed=f"set batch_sampler to {case.info.sampler}" if case.info.sampler != "group_by_label" else "",
-            **({"batch_sampler": case.info.sampler} if case.info.sampler != "group_by_label" else {}),
+            fixed=f"set batch_sampler to {case.info.sampler}",
+            mends=case.info.sampler != "group_by_label",
+            batch_sampler=case.info.sampler,
         )
         return
     if size < 4 or size % 2:
@@ -211,7 +201,7 @@ def classes_can_be_grouped(case: Case) -> Iterator[Finding]:
 
 def _left_out(case: Case) -> Iterator[Finding]:
     sizes = np.unique(case.labels, return_counts=True)[1]
-    used = rows_in_groups(sizes)
+    used = rows_in_groups(sizes.tolist())
     evidence = {
         "classes": len(sizes),
         "classes_of_one_row": int((sizes < 2).sum()),
@@ -235,16 +225,15 @@ def classes_are_counted(case: Case) -> Iterator[Finding]:
     classes = case.loss.parameters.get("num_labels")
     if classes is None or case.label_kind not in ("class", "binary") or (highest := int(case.labels.max())) < classes:
         return
-    new: dict[str, Any] = {}
-    if places_for(highest, case.rows):
-        new["loss"] = case.with_loss(case.loss.name, **{**case.loss.parameters, "num_labels": highest + 1})
+    mends = places_for(highest, case.rows)
     yield case.finding(
         "too-few-places-for-classes",
         "error",
         f"{case.loss.name} has places for {classes} classes, but the label {highest} occurs, so the run will stop.",
         evidence={"num_labels": classes, "highest_label": highest},
-        fixed=f"set num_labels to {highest + 1}" if new else "",
-        **new,
+        fixed=f"set num_labels to {highest + 1}",
+        mends=mends,
+        loss=case.with_parameters(num_labels=highest + 1) if mends else None,
     )
 
 

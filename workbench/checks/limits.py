@@ -11,10 +11,7 @@ from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.data.examples import cut_text
 
-OFTEN_CUT = 0.05
 STEP_TOKENS = 8
-LONG = 1024
-QUERY, DOCUMENT = ("query", "queries"), ("document", "passage", "corpus", "documents")
 
 
 @finds(
@@ -58,7 +55,7 @@ def own_limit_is_sound(case: Case) -> Iterator[Finding]:
     """The model's own limit exists, and is not above what it has positions for."""
     limit, positions, longest = case.limit, case.model.positions, int(case.texts.tokens.max(initial=0))
     if limit is None:
-        if not case.static and longest > LONG:
+        if not case.static and longest > 1024:
             message = f"{case.recipe.model} names no limit, so the longest text of {longest:,} tokens is read whole, and its batch is padded to that."
             yield case.finding("texts-never-cut", "warning", message, evidence={"longest": longest})
         return
@@ -95,28 +92,21 @@ def texts_fit(case: Case) -> Iterator[Finding]:
     tokens = sum(int(counts.sum()) for counts in case.lengths.values())
     lost = sum(int(np.maximum(counts - limit, 0).sum()) for counts in case.lengths.values()) / tokens
     wanted = min(-(-max(p95.values()) // STEP_TOKENS) * STEP_TOKENS, case.model.positions or limit)
-    evidence: dict[str, object] = {
-        "limit": limit,
-        "positions": case.model.positions or "unknown",
-        "share_of_tokens_lost": lost,
-    }
+    evidence: dict[str, object] = {"limit": limit, "positions": case.model.positions or "unknown", "share_of_tokens_lost": lost}  # fmt: skip
     for name, counts in case.lengths.items():
-        column = cut_text(name, 40)
-        evidence |= {
-            f"share_cut_{column}": cut[name],
-            f"p95_{column}": p95[name],
-            f"longest_{column}": int(counts.max()),
-        }
+        column, longest = cut_text(name, 40), int(counts.max())
+        evidence |= {f"share_cut_{column}": cut[name], f"p95_{column}": p95[name], f"longest_{column}": longest}
     evidence["measured_on"] = (
         f"all {case.rows:,} training rows of {case.name}, tokens of {case.recipe.model}, special tokens and prompts included"
     )
     yield case.finding(
         "texts-cut",
-        "warning" if cut[worst] >= OFTEN_CUT else "note",
+        "warning" if cut[worst] >= 0.05 else "note",
         f"{percent(cut[worst])} of the texts in {cut_text(worst, 40)!r} are cut at {limit} tokens; {percent(lost)} of all tokens are never read.",
         evidence=evidence,
-        fixed=f"raise max_seq_length to {wanted}" if wanted > limit else "",
-        **({"max_seq_length": wanted} if wanted > limit else {}),
+        fixed=f"raise max_seq_length to {wanted}",
+        mends=wanted > limit,
+        max_seq_length=wanted,
     )
 
 
@@ -126,27 +116,23 @@ PUT_BEFORE = (
 
 
 @finds(
-    "prompts-not-used",
-    "note",
-    when="the model brings prompts and the recipe has none",
-    why=PUT_BEFORE,
-    fix="puts the model's prompts before the columns",
-)
+    "prompts-not-used", "note", when="the model brings prompts and the recipe has none",
+    why=PUT_BEFORE, fix="puts the model's prompts before the columns",
+)  # fmt: skip
 @finds(
-    "prompts-differ",
-    "note",
-    when="the recipe has other prompts than the model brings",
-    why=PUT_BEFORE,
-    fix="puts the model's prompts before the columns",
-)
+    "prompts-differ", "note", when="the recipe has other prompts than the model brings",
+    why=PUT_BEFORE, fix="puts the model's prompts before the columns",
+)  # fmt: skip
 def prompts_are_used(case: Case) -> Iterator[Finding]:
     """A model that was trained with prompts is trained on with prompts."""
     prompts = case.model_prompts
     several, default = len(case.train.texts) > 1, case.default_prompt
     if not prompts or not (several or default):
         return
-    query = next((prompts[name] for name in QUERY if name in prompts and several), default)
-    document = next((prompts[name] for name in DOCUMENT if name in prompts), default)
+    query = next((prompts[name] for name in ("query", "queries") if name in prompts and several), default)
+    document = next(
+        (prompts[name] for name in ("document", "passage", "corpus", "documents") if name in prompts), default
+    )
     anchor, *others = case.train.texts
     given = {name: text for name, text in [(anchor, query), *((other, document) for other in others)] if text}
     given_now = case.recipe.prompts or {}
@@ -160,6 +146,7 @@ def prompts_are_used(case: Case) -> Iterator[Finding]:
         "note",
         f"{case.recipe.model} brings prompts ({shown}), but the recipe trains {result}.",
         evidence={"prompts": shown, "measured_on": f"the files of {case.recipe.model}"},
-        fixed="put its prompts for queries and documents before the columns" if given else "",
-        **({"prompts": given} if given else {}),
+        fixed="put its prompts for queries and documents before the columns",
+        mends=given,
+        prompts=given,
     )

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
-from workbench.checks.case import Case
+from workbench.checks.case import Case, without_column
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.checks.fitting import suited_loss, with_innermost
 from workbench.data.examples import cut_text
-from workbench.data.prepare import fit
-from workbench.errors import ModelError, WorkbenchError
+from workbench.errors import ModelError
 from workbench.recipe import Loss
 
 LAYERED = ("AdaptiveLayerLoss", "Matryoshka2dLoss")
@@ -33,10 +32,8 @@ def suits_the_table(case: Case) -> Iterator[Finding]:
     fixed, changes = "", {}
     if new is not None:
         fixed, changes = f"take {new.innermost.name}", _with_sampler(case, new)
-    elif case.train.label is not None and _suits_without_label(case):
-        columns = {**case.train.used, case.train.label: "ignore"}
-        fixed = f"ignore the column {case.train.label!r}"
-        changes = {"data": case.recipe.data.model_copy(update={"columns": columns})}
+    elif case.train.label is not None and (without := without_column(case, case.train.label)):
+        fixed, changes = f"ignore the column {case.train.label!r}", without
     yield case.finding("loss-does-not-fit", "error", case.misfit, evidence=evidence, fixed=fixed, **changes)
 
 
@@ -45,14 +42,6 @@ def _with_sampler(case: Case, new: Loss) -> dict[str, object]:
     size = case.recipe.batch_size
     even = {"batch_size": max(4, size + size % 2)} if sampler == "group_by_label" and (size < 4 or size % 2) else {}
     return {"loss": new, "batch_sampler": sampler, **even}
-
-
-def _suits_without_label(case: Case) -> bool:
-    try:
-        fit(case.recipe.loss, case.train.with_roles({str(case.train.label): "ignore"}))
-    except WorkbenchError:
-        return False
-    return True
 
 
 @finds(
@@ -75,8 +64,9 @@ def dimensions_are_there(case: Case) -> Iterator[Finding]:
         "error",
         f"matryoshka_dims asks for {max(dims)} dimensions, but vectors of {case.recipe.model} have {have}, so the run will not start.",
         evidence={"largest": max(dims), "dimension": have, "measured_on": f"the modules of {case.recipe.model}"},
-        fixed=f"leave out dimensions above {have}" if new else "",
-        **({"loss": new} if new else {}),
+        fixed=f"leave out dimensions above {have}",
+        mends=new,
+        loss=new,
     )
 
 
@@ -97,7 +87,7 @@ def teacher_has_the_dimension(case: Case) -> Iterator[Finding]:
         f"The label holds vectors of {width} numbers, but {case.loss.name} compares them with vectors of {have}, so the run will stop at its first step.",
         evidence={"label": width, "compared_with": have, "dimension": case.model.dimension},
         fixed=f"set projection_dim to {width}",
-        loss=case.with_loss(case.loss.name, **{**case.loss.parameters, "projection_dim": width}),
+        loss=case.with_parameters(projection_dim=width),
     )
 
 
@@ -114,19 +104,16 @@ def loss_suits_the_model(case: Case) -> Iterator[Finding]:
     splits = case.info.cached and case.values.get("use_mini_batched_version") is not False
     new: Loss | None = None
     if loss.name in LAYERED:
-        needs, kept = loss.name, loss.parameters["loss"]
-        new = kept if "matryoshka_dims" not in loss.parameters else Loss(
-            "MatryoshkaLoss", loss=kept, **{name: value for name, value in loss.parameters.items() if name.startswith("matryoshka_")}
-        )  # fmt: skip
+        needs, new = loss.name, loss.parameters["loss"]
+        cuts = {name: value for name, value in loss.parameters.items() if name.startswith("matryoshka_")}
+        new = Loss("MatryoshkaLoss", loss=new, **cuts) if cuts else new
     elif splits and case.info.parameter("use_mini_batched_version"):
         needs, new = inner.name, Loss(inner.name, **{**inner.parameters, "use_mini_batched_version": False})
     elif splits and not case.info.custom:
         plain = inner.name.removeprefix("Cached")
         known = catalog.get(plain)
-        needs, new = (
-            inner.name,
-            Loss(plain, **{name: value for name, value in inner.parameters.items() if known.parameter(name)}),
-        )
+        kept = {name: value for name, value in inner.parameters.items() if known.parameter(name)}
+        needs, new = inner.name, Loss(plain, **kept)
     elif inner.name == "DenoisingAutoEncoderLoss":
         needs = inner.name
     else:
@@ -139,7 +126,8 @@ def loss_suits_the_model(case: Case) -> Iterator[Finding]:
         f"{needs} does not work with {case.recipe.model}, which is a table of word vectors, so the run will not start.",
         evidence={"loss": needs, "layers": 0, "measured_on": f"the modules of {case.recipe.model}"},
         fixed=f"take {new.name if needs in LAYERED else new.innermost.name}" + (" without mini-batches" if new.innermost.name == needs else "") if new else "",
-        **({"loss": new} if new else {}),
+        mends=new,
+        loss=new,
     )  # fmt: skip
 
 
@@ -189,6 +177,7 @@ def batches_suit_the_loss(case: Case) -> Iterator[Finding]:
         "warning",
         f"{case.loss.name} looks for the hardest of {size} rows, where its documentation asks for about 500.",
         evidence={"batch_size": size, "rows": case.rows},
-        fixed=f"set batch_size to {good}" if good >= MEGA_BATCH else "",
-        **({"batch_size": good} if good >= MEGA_BATCH else {}),
+        fixed=f"set batch_size to {good}",
+        mends=good >= MEGA_BATCH,
+        batch_size=good,
     )

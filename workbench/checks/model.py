@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from workbench.catalog import hub
 from workbench.checks.case import Case
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
@@ -13,18 +14,13 @@ BROKEN = "Nothing in a run mends such weights; take another model, or fetch this
 
 @finds("weights-not-finite", "error", when="stored weights are NaN or infinite", why=BROKEN)
 @finds(
-    "weights-all-zero",
-    "error",
-    when="all stored weights are 0",
+    "weights-all-zero", "error", when="all stored weights are 0",
     why="Every vector is 0, no gradient flows, and every score is NaN; take another model, or fetch this one again.",
-)
+)  # fmt: skip
 @finds(
-    "norms-all-zero",
-    "error",
-    "warning",
-    when="scales of layer normalisations are 0; an error if all of them are",
+    "norms-all-zero", "error", "warning", when="scales of layer normalisations are 0; an error if all of them are",
     why=BROKEN,
-)
+)  # fmt: skip
 def weights_can_work(case: Case) -> Iterator[Finding]:
     """Weights are numbers, not all 0, and no layer is cut off."""
     stored, name = case.stored, case.recipe.model
@@ -45,6 +41,26 @@ def weights_can_work(case: Case) -> Iterator[Finding]:
         )
         message = f"The scales of {zero} of {len(stored.norms)} layer normalisations of {name} are 0 ({stored.zero_norms[0]}), so {result}."
         yield case.finding("norms-all-zero", "error" if every else "warning", message, evidence={"zero": zero, "normalisations": len(stored.norms), **evidence})  # fmt: skip
+
+
+@finds(
+    "revision-not-here", "note", when="the recipe names a revision of the model that is not on this machine, though the model is",
+    why="A run has to fetch it from the model hub, and without a network does not start; cards name the revision that was newest when they were made.",
+    fix="leaves `revision` out",
+)  # fmt: skip
+def revision_is_here(case: Case) -> Iterator[Finding]:
+    """The revision of the model is the one whose files are read here."""
+    wanted, model = case.recipe.revision, case.model
+    if wanted is None or hub.on_this_machine(model.name, wanted):
+        return
+    yield case.finding(
+        "revision-not-here",
+        "note",
+        f"Revision {wanted:.50} of {model.name} is not on this machine; without it, the weights of {model.where} are taken.",
+        evidence={"revision": wanted, "here": str(model.where), "measured_on": "the places where models lie"},
+        fixed="leave the revision out",
+        revision=None,
+    )
 
 
 @finds(

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
-from workbench.data import tokens
+from workbench.data import ids, tokens
 from workbench.data.encodings import suspicious
 from workbench.data.examples import Examples
 from workbench.data.tokenizer import counter, fast_tokenizer, place
@@ -119,6 +119,8 @@ def read(examples: Examples, model: str, prompts: Mapping[str, str], tell: Progr
     new.ravel()[first] = True
     near, flags = np.zeros((len(first),), np.uint64), np.zeros((len(first),), np.uint8)
     counts = np.zeros((3, len(first)), np.int64)
+    plain = {name: ids.kept(examples, name, model) for name in examples.texts if name not in prompts}
+    kept = {name: count.known(column) for name, column in plain.items() if column is not None}
     done = 0
     for chunk in tokens._chunks(examples):
         rows = slice(done, done + len(next(iter(chunk.values()))))
@@ -128,6 +130,9 @@ def read(examples: Examples, model: str, prompts: Mapping[str, str], tell: Progr
             numbers = which[rows, place_][at]
             near[numbers] = [_near(text) for text in texts]
             flags[numbers] = [_flags(text) for text in texts]
+            if name in kept:
+                counts[::2, numbers], counts[1, numbers] = kept[name][:, rows][:, at], list(map(_words, texts))
+                continue
             prompt = prompts.get(name, "")
             counts[:, numbers] = count([prompt + text for text in texts] if prompt else texts)
         done = rows.stop
@@ -169,6 +174,13 @@ class _Count:
             if self.unknown is not None:
                 unknown[at] = numbers.count(self.unknown)
         return lengths, words, unknown
+
+    def known(self, column: ids.Ids) -> np.ndarray:
+        """Tokens and unknown tokens of a column that was tokenised before, int64, shape (2, rows)."""
+        if len(column.ids):
+            self.highest = max(self.highest or 0, int(column.ids.max()))
+        unknown = np.zeros_like(column.lengths) if self.unknown is None else column.count(self.unknown)
+        return np.stack([column.lengths, unknown])
 
 
 def _digests(examples: Examples, tell: Progress, of: str) -> np.ndarray:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING, Any
 
 from workbench.checks.finding import Finding
-
-if TYPE_CHECKING:
-    from workbench.checks.during import Watch
-
-Event = Mapping[str, Any]
+from workbench.checks.seen import SLOW_POINTS, Event, Seen
 
 # Batches of real texts under a model that learns are farther from the line than that even by accident.
 CHANCE_WITHIN = 0.01
@@ -33,14 +28,13 @@ FLAT_EVALUATIONS = 3
 SAME_SCORE = 5e-4
 # A neighbour on the machine easily takes half of it.
 SLOWER = 2.0
-SLOW_POINTS = 5
 SLOW_LEAST_S = 0.1
 
 
 # what is looked at when a point of the loss is recorded
 
 
-def loss_leaves_chance(watch: Watch, event: Event) -> Iterator[Finding]:
+def loss_leaves_chance(watch: Seen, event: Event) -> Iterator[Finding]:
     """After the warm-up the loss is not that of a model which tells nothing apart."""
     last = list(watch.recent)[-STUCK_POINTS:]
     pairs = [(point.get("loss"), point.get("reference")) for point in last]
@@ -61,7 +55,7 @@ def loss_leaves_chance(watch: Watch, event: Event) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def loss_varies(watch: Watch, event: Event) -> Iterator[Finding]:
+def loss_varies(watch: Seen, event: Event) -> Iterator[Finding]:
     """After the warm-up the loss differs from point to point."""
     last = list(watch.recent)[-STUCK_POINTS:]
     losses = [point.get("loss") for point in last]
@@ -83,7 +77,7 @@ def loss_varies(watch: Watch, event: Event) -> Iterator[Finding]:
     )
 
 
-def gradient_fits_the_limit(watch: Watch, event: Event) -> Iterator[Finding]:
+def gradient_fits_the_limit(watch: Seen, event: Event) -> Iterator[Finding]:
     """The gradient is clipped now and then, not all the time."""
     step, limit = event["step"], watch.recipe.max_grad_norm
     if not limit or step < CLIPPED_STEPS or not watch.norms or watch.clipped <= CLIPPED_SHARE * step:
@@ -107,7 +101,7 @@ def gradient_fits_the_limit(watch: Watch, event: Event) -> Iterator[Finding]:
     )
 
 
-def steps_keep_their_time(watch: Watch, event: Event) -> Iterator[Finding]:
+def steps_keep_their_time(watch: Seen, event: Event) -> Iterator[Finding]:
     """A step takes about as long as at the start."""
     if len(watch.recent) <= SLOW_POINTS or watch.recent[0]["step"] < watch.started[-1]["step"]:
         return
@@ -136,7 +130,7 @@ def steps_keep_their_time(watch: Watch, event: Event) -> Iterator[Finding]:
 # what is looked at when scores are taken
 
 
-def score_follows_the_loss(watch: Watch, event: Event) -> Iterator[Finding]:
+def score_follows_the_loss(watch: Seen, event: Event) -> Iterator[Finding]:
     """While the loss falls, the score has not stopped rising."""
     known = [(step, score, loss) for step, score, loss in watch.scored if score is not None]
     if len(known) <= FLAT_EVALUATIONS:
@@ -169,7 +163,7 @@ def score_follows_the_loss(watch: Watch, event: Event) -> Iterator[Finding]:
     )
 
 
-def scores_are_defined(watch: Watch, event: Event) -> Iterator[Finding]:
+def scores_are_defined(watch: Seen, event: Event) -> Iterator[Finding]:
     """Every score has a value."""
     without = [name for name, value in event["scores"].items() if value is None]
     if not without:
@@ -188,20 +182,21 @@ def scores_are_defined(watch: Watch, event: Event) -> Iterator[Finding]:
 # what is looked at when the probe texts were encoded
 
 
-def vectors_are_there(watch: Watch, event: Event) -> Iterator[Finding]:
+def vectors_are_there(watch: Seen, event: Event) -> Iterator[Finding]:
     """The model gives vectors at all."""
     if not event["texts"] or event["zero"] < event["texts"]:
         return
+    when = f"at step {event['step']:,}" if event["step"] else "before the first step"
     yield watch.finding(
         "zero-vectors",
         "error",
-        f"All {event['texts']} probe texts have the vector 0 {_when(event['step'])}, so no gradient flows and every cosine is undefined.",
+        f"All {event['texts']} probe texts have the vector 0 {when}, so no gradient flows and every cosine is undefined.",
         why="The weights are zero or damaged: no score has a value, and the loss stays at that of guessing however long it runs.",
         evidence={"step": event["step"], "zero_vectors": event["zero"], "measured_on": _probed(event)},
     )
 
 
-def vectors_stay_apart(watch: Watch, event: Event) -> Iterator[Finding]:
+def vectors_stay_apart(watch: Seen, event: Event) -> Iterator[Finding]:
     """Different texts keep different vectors."""
     first = watch.first_probe
     if first is None or first is event or None in (event["cosine"], event["rank"], first["cosine"], first["rank"]):
@@ -228,15 +223,36 @@ def vectors_stay_apart(watch: Watch, event: Event) -> Iterator[Finding]:
     )
 
 
-Look = Callable[["Watch", Event], Iterator[Finding]]
+# what is looked at when a batch did not fit into memory
+
+
+def batch_fits(watch: Seen, event: Event) -> Iterator[Finding]:
+    """A batch goes through the model at once."""
+    yield watch.finding(
+        "batch-split",
+        "note",
+        f"The batch of step {event['step']:,} did not fit into memory, so batches of its size go through the model in parts of at most {event['part_places']:,} tokens of {event['places']:,}, padding included; loss and gradients stay the same.",
+        why="Each part is computed forward once more, so that a step takes up to a third longer; a smaller batch, shorter texts or a cached loss would fit whole.",
+        evidence={
+            "step": event["step"],
+            "places": event["places"],
+            "part_places": event["part_places"],
+            "said": event["why"],
+            "measured_on": f"the batch of step {event['step']}",
+        },
+    )
+
+
+Look = Callable[[Seen, Event], Iterator[Finding]]
 LOOKS: dict[str, tuple[Look, ...]] = {
     "step": (loss_leaves_chance, loss_varies, gradient_fits_the_limit, steps_keep_their_time),
     "scores": (score_follows_the_loss, scores_are_defined),
     "probe": (vectors_are_there, vectors_stay_apart),
+    "split": (batch_fits,),
 }
 
 
-def _after_warmup(watch: Watch, points: list[Event]) -> bool:
+def _after_warmup(watch: Seen, points: list[Event]) -> bool:
     return len(points) == STUCK_POINTS and points[0]["step"] > watch.warmup
 
 
@@ -254,10 +270,6 @@ def _pace(points: list[Event]) -> tuple[float, float]:
 
 def _steps_of(points: list[Event]) -> str:
     return f"points at the steps {', '.join(str(point['step']) for point in points)}"
-
-
-def _when(step: int) -> str:
-    return f"at step {step:,}" if step else "before the first step"
 
 
 def _probed(event: Event) -> str:

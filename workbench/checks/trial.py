@@ -11,13 +11,13 @@ from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 
+from workbench.catalog import hub, models
 from workbench.catalog import losses as catalog
-from workbench.catalog import models
 from workbench.catalog.memory import gigabytes
 from workbench.checks.case import Case
 from workbench.checks.codes import finds
-from workbench.checks.cost import memory_of, padding_of
-from workbench.checks.finding import Finding
+from workbench.checks.cost import memory_of
+from workbench.checks.finding import Finding, some
 from workbench.checks.trial_batch import Trial, try_batch
 from workbench.checks.trial_findings import duration, findings_of, forecast, seconds_of_a_step
 from workbench.data.prepare import settled
@@ -80,6 +80,8 @@ def tried(case: Case, batch: bool | None, found: Sequence[Finding]) -> tuple[lis
 def _left_out(case: Case, batch: bool | None, found: Sequence[Finding]) -> str:
     """Why no batch is tried, empty where one is."""
     source = case.loss.source
+    if case.recipe.method == "adapter":
+        return "only a linear adapter on vectors of the frozen model is trained: that takes seconds once all texts are encoded, and no memory for activations; wb.try_adapter(recipe) does it at once"
     if case.misfit is not None:
         return "the loss does not suit the table"
     if source is not None and not catalog.is_trusted(source):
@@ -95,10 +97,8 @@ def _left_out(case: Case, batch: bool | None, found: Sequence[Finding]) -> str:
 
 def _is_verified(case: Case) -> bool:
     """The weights are those that the catalogue names, with the checksums that they are published with."""
-    info = case.model
-    return (
-        info.name in models.KNOWN and case.recipe.revision is None and not str(info.where).startswith(("folder", "run"))
-    )
+    info, here = case.model, hub.on_this_machine(case.model.name, case.recipe.revision)
+    return info.name in models.KNOWN and here == (info.path, info.where) and hub.folder_of(info.name) is None
 
 
 def _ask(case: Case) -> Future[Trial | None] | None:
@@ -139,7 +139,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _about(case: Case, trial: Trial) -> str:
-    seconds, steps = duration(forecast(case, trial)), f"{case.steps:,} step{'' if case.steps == 1 else 's'}"
+    seconds, steps = duration(forecast(case, trial)), some(case.steps, "step")
     lora = ", LoRA left out" if case.recipe.lora else ""
     return f"one batch of {trial.rows} rows was tried on {trial.device}{lora}: {duration(seconds_of_a_step(case, trial))} a step, so about {seconds} for {steps}, and {_memory(case, trial)} of memory"
 
@@ -148,5 +148,5 @@ def _memory(case: Case, trial: Trial) -> str:
     """Memory of the run: measured on a GPU, else estimated from its widest batches."""
     if trial.memory is not None:
         return f"about {gigabytes(trial.memory)}"
-    size = gigabytes(memory_of(case, case.recipe, padding_of(case).widest))
+    size = gigabytes(memory_of(case, case.recipe))
     return f"{'about' if case.model.architecture else 'at least'} {size}"

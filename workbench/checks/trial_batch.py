@@ -174,7 +174,7 @@ def trainer_of(recipe: Recipe, model: SentenceTransformer, train: Examples, fold
         prompts=recipe.prompts,
         seed=recipe.seed,
         fp16=recipe.precision == "fp16",
-        bf16=recipe.precision == "bf16" or (recipe.precision == "auto" and _computes_bf16(model)),
+        bf16=recipe.precision == "bf16" or (recipe.precision == "auto" and computes_bf16(model.device.type)),
         use_cpu=model.device.type == "cpu",
         report_to="none",
         disable_tqdm=True,
@@ -183,10 +183,11 @@ def trainer_of(recipe: Recipe, model: SentenceTransformer, train: Examples, fold
     return SentenceTransformerTrainer(model=model, args=arguments, train_dataset=train.to_training(), loss=loss)
 
 
-def _computes_bf16(model: SentenceTransformer) -> bool:
+def computes_bf16(device: str) -> bool:
+    """Whether a device computes in bfloat16 itself; older cards only imitate it, slowly."""
     import torch
 
-    return model.device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def first_batch(trainer: SentenceTransformerTrainer) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from workbench.checks.case import Case, percent
 from workbench.checks.codes import finds
@@ -12,16 +11,11 @@ from workbench.checks.finding import Finding
 from workbench.checks.trial_batch import ALIKE, Trial
 
 FEW_TEXTS = 8  # below, alike vectors may be the texts' doing
-SAME_DEVIATION = 1e-6
-ONE_DIRECTION = 0.99
 # A BERT with random weights, which learns well, has 1.4 to 1.5 at a mean cosine of 0.95
 ONE_RANK = 1.01
-OFTEN_ALIKE = 0.05
 # Above this mean cosine, two texts of a high one need not say the same
 TELLING_COSINE = 0.5
-GUESSING_WITHIN = 0.01
 NOTHING_LEFT = 0.01
-CLIPPED_TIMES = 100.0
 LONG_S = 30 * 60.0
 USELESS = "The scores of such vectors are NaN, or noise that looks like a number: vectors that are constant up to rounding give a finite Spearman correlation that means nothing. Nothing in a run mends it; take another model, or fetch this one again."
 
@@ -35,13 +29,12 @@ USELESS = "The scores of such vectors are NaN, or noise that looks like a number
 def vectors_tell_apart(case: Case, trial: Trial) -> Iterator[Finding]:
     """Different texts have different vectors, and all are numbers."""
     sample, name = trial.sample, case.recipe.model
+    numbers = {"deviation": sample.deviation, "mean_cosine": sample.cosine, "effective_rank": sample.rank}
     evidence = {
         "texts": sample.texts,
         "not_finite": sample.not_finite,
         "zero_vectors": sample.zero,
-        "deviation": "undefined" if sample.deviation is None else sample.deviation,
-        "mean_cosine": "undefined" if sample.cosine is None else sample.cosine,
-        "effective_rank": "undefined" if sample.rank is None else sample.rank,
+        **{key: "undefined" if value is None else value for key, value in numbers.items()},
         "measured_on": _sampled(case, trial),
     }
     if sample.not_finite:
@@ -49,22 +42,17 @@ def vectors_tell_apart(case: Case, trial: Trial) -> Iterator[Finding]:
         yield case.finding("vectors-not-finite", "error", message, evidence=evidence)
     elif sample.zero:
         every = sample.zero == sample.texts
-        which, result = f"{sample.zero} of {sample.texts} texts", "their cosines are undefined and count as 0"
+        message = f"{name} gives {sample.zero} of {sample.texts} texts the vector 0, so their cosines are undefined and count as 0."
+        why = "A model has no vector for a text of which it knows no word: look at those texts, or take a model that knows their language."
         if every:
-            which, result = f"all {sample.texts} texts", "no gradient flows and correlations come out as NaN"
-        message = f"{name} gives {which} the vector 0, so {result}."
-        why = (
-            ""
-            if every
-            else "A model has no vector for a text of which it knows no word: look at those texts, or take a model that knows their language."
-        )
+            message, why = f"{name} gives all {sample.texts} texts the vector 0, so no gradient flows and correlations come out as NaN.", ""  # fmt: skip
         yield case.finding("vectors-zero", "error" if every else "warning", message, evidence=evidence, why=why)
     elif sample.texts < FEW_TEXTS or sample.deviation is None or sample.cosine is None or sample.rank is None:
         return
-    elif sample.deviation < SAME_DEVIATION or sample.rank < ONE_RANK:
+    elif sample.deviation < 1e-6 or sample.rank < ONE_RANK:
         message = f"{name} gives {sample.texts} different texts nearly the same vector: standard deviation {sample.deviation:.1e}, mean cosine {sample.cosine:.4f}, effective rank {sample.rank:.2f}, so scores come out as NaN or as rounding noise."
         yield case.finding("vectors-alike", "error", message, evidence=evidence)
-    elif sample.cosine > ONE_DIRECTION:
+    elif sample.cosine > 0.99:
         message = f"{name} gives {sample.texts} different texts nearly one direction: mean cosine {sample.cosine:.4f}, effective rank {sample.rank:.2f}."
         why = "Such a model tells little apart before it is trained, and may need many steps; a language model that was never trained on whole texts can be like that, a finished embedding model is not."
         yield case.finding("vectors-alike", "warning", message, evidence=evidence, why=why)
@@ -78,7 +66,7 @@ def vectors_tell_apart(case: Case, trial: Trial) -> Iterator[Finding]:
 def positives_differ(case: Case, trial: Trial) -> Iterator[Finding]:
     """In-batch negatives: the right answers of different rows do not say the same in other words."""
     sample = trial.sample
-    if not case.info.in_batch_negatives or "GIST" in case.loss.name or sample.alike < OFTEN_ALIKE * sample.rows:
+    if not case.info.in_batch_negatives or "GIST" in case.loss.name or sample.alike < 0.05 * sample.rows:
         return
     if sample.cosine is None or sample.cosine > TELLING_COSINE:
         return
@@ -116,7 +104,7 @@ def loss_leaves_room(case: Case, trial: Trial) -> Iterator[Finding]:
     elif (
         case.info.in_batch_negatives
         and trial.accuracy is not None
-        and abs(trial.loss / trial.line - 1) < GUESSING_WITHIN
+        and abs(trial.loss / trial.line - 1) < 0.01
         and trial.accuracy <= chance_of(trial) + 2 * math.sqrt(chance_of(trial) / trial.rows)
     ):
         message = f"The loss of the first batch is {trial.loss:.3f} where guessing has {trial.line:.3f}, and {percent(trial.accuracy)} of its rows have their own text nearest where chance has {percent(chance_of(trial))}: the base model tells these rows nothing apart."
@@ -162,7 +150,7 @@ def gradient_can_be_followed(case: Case, trial: Trial) -> Iterator[Finding]:
             f"The gradient of the first batch is exactly 0 at a loss of {trial.loss:.4g}, so its step changes nothing."
         )
         yield case.finding("gradient-zero", "warning", message, evidence=evidence)
-    elif limit and trial.gradient > CLIPPED_TIMES * limit:
+    elif limit and trial.gradient > 100 * limit:
         message = f"The gradient of the first batch has norm {trial.gradient:,.0f}, {trial.gradient / limit:,.0f} times the {limit:g} that it is clipped to."
         yield case.finding("gradient-huge", "warning", message, evidence=evidence)
 
@@ -178,7 +166,6 @@ def run_ends_soon(case: Case, trial: Trial) -> Iterator[Finding]:
     if seconds <= LONG_S:
         return
     fits = int(LONG_S / step)
-    shorter: dict[str, Any] = {"max_steps": fits} if fits else {}
     yield case.finding(
         "long-run",
         "note",
@@ -189,8 +176,9 @@ def run_ends_soon(case: Case, trial: Trial) -> Iterator[Finding]:
             "seconds": round(seconds),
             "measured_on": _batch(case, trial),
         },
-        fixed=f"set max_steps to {fits:,}" if fits else "",
-        **shorter,
+        fixed=f"set max_steps to {fits:,}",
+        mends=fits,
+        max_steps=fits,
     )
 
 

@@ -11,10 +11,6 @@ from workbench.checks.finding import Finding
 from workbench.data.examples import cut_text
 from workbench.data.tokenizer import place
 
-UNKNOWN = 0.01
-PIECES = 2.5
-FEWEST_WORDS = 100
-ANOTHER = 0.05
 # Classes that pad by nothing unless their files say by what.
 WITHOUT_PADDING = ("PreTrainedTokenizer", "TokenizersBackend", "GPT2Tokenizer", "LlamaTokenizer")
 
@@ -36,19 +32,14 @@ def words_are_known(case: Case) -> Iterator[Finding]:
         words, column = int(texts.words_of[which].sum()), cut_text(name, 40)
         unknown = None if texts.unknown_of is None else int(texts.unknown_of[which].sum())
         evidence = {"tokens": tokens, "words": words, "column": column}
-        if unknown and unknown >= UNKNOWN * tokens:
+        if unknown and unknown >= 0.01 * tokens:
             message = f"{percent(unknown / tokens)} of the tokens in {column!r} are words or signs that {case.recipe.model} does not know."
-            yield case.finding(
-                "unknown-words",
-                "warning",
-                message,
-                evidence={"unknown": unknown, "share": unknown / tokens, **evidence},
-            )
-        if words >= FEWEST_WORDS and tokens > PIECES * words:
+            share = {"unknown": unknown, "share": unknown / tokens}
+            yield case.finding("unknown-words", "warning", message, evidence={**share, **evidence})
+        if words >= 100 and tokens > 2.5 * words:
             message = f"Words in {column!r} are split into {tokens / words:.1f} tokens on average, where 1.2 to 1.6 are usual for the language of a model."
-            yield case.finding(
-                "words-in-pieces", "warning", message, evidence={"tokens_a_word": tokens / words, **evidence}
-            )
+            evidence = {"tokens_a_word": tokens / words, **evidence}
+            yield case.finding("words-in-pieces", "warning", message, evidence=evidence)
 
 
 @finds(
@@ -64,14 +55,13 @@ def tokenizer_belongs_to_the_model(case: Case) -> Iterator[Finding]:
     rows, known, highest = case.stored.token_rows, case.texts.vocabulary, case.texts.highest
     if rows is None or known is None or highest is None:
         return
-    evidence = {"tokens_known": known, "token_vectors": rows, "highest_token": highest}
-    evidence_on = {**evidence, "measured_on": f"the files of {case.recipe.model} and all training rows of {case.name}"}
+    evidence = {"tokens_known": known, "token_vectors": rows, "highest_token": highest, "measured_on": f"the files of {case.recipe.model} and all training rows of {case.name}"}  # fmt: skip
     if highest >= rows:
         message = f"The texts hold token number {highest:,}, but {case.recipe.model} has vectors for {rows:,} tokens only, so the run will stop with an index error."
-        yield case.finding("tokens-without-vector", "error", message, evidence=evidence_on)
-    elif abs(rows - known) > ANOTHER * max(rows, known):
+        yield case.finding("tokens-without-vector", "error", message, evidence=evidence)
+    elif abs(rows - known) > 0.05 * max(rows, known):
         message = f"The tokenizer of {case.recipe.model} knows {known:,} tokens, but the model has vectors for {rows:,}, so they may not belong together."
-        yield case.finding("vocabulary-differs", "warning", message, evidence=evidence_on)
+        yield case.finding("vocabulary-differs", "warning", message, evidence=evidence)
 
 
 @finds(

@@ -47,4 +47,8 @@ WATCHED: tuple[Code, ...] = (
         "steps-slower", ("note",), "a step takes over twice as long as at the start",
         "Longer texts, a filling memory, or something else on the machine; the time left is no longer true.", "", "steps_keep_their_time",
     ),
+    Code(
+        "batch-split", ("note",), "a batch did not fit into memory, and goes through the model in parts",
+        "Loss and gradients stay the same; a step takes up to a third longer.", "", "batch_fits",
+    ),
 )  # fmt: skip

@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from workbench.data import tables, textfile
-from workbench.data.flaws import Flaw, cut
+from workbench.data import arrow, textfile
+from workbench.data.flaws import Flaw, Part, cut
 from workbench.data.roles import TEXT_ROLES, hint
 from workbench.errors import DataError
 
@@ -24,7 +24,7 @@ NUMBERS = {"int": r"^\s*-?(0|[1-9]\d{0,17})\s*$",
            "float": r"(?i)^\s*[-+]?(((0|[1-9]\d{0,17})(\.\d*)?|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)\s*$"}  # fmt: skip
 
 
-def convert(path: Path, target: Path, *, delimiter: str | None, encoding: str) -> tables.Part:
+def convert(path: Path, target: Path, *, delimiter: str | None, encoding: str) -> Part:
     """Write a CSV or TSV file as an Arrow stream. Columns of numbers become int64 or float64, all others string.
 
     Raises:
@@ -43,13 +43,13 @@ def convert(path: Path, target: Path, *, delimiter: str | None, encoding: str) -
     return _read(path, target, chosen, encoding, literal=True)
 
 
-def _read(path: Path, target: Path, delimiter: str, encoding: str, *, literal: bool) -> tables.Part:
+def _read(path: Path, target: Path, delimiter: str, encoding: str, *, literal: bool) -> Part:
     with textfile.text(path, encoding, newline="") as file, _long_cells():
         quoting: Any = csv.QUOTE_NONE if literal else csv.QUOTE_MINIMAL
         reader = csv.reader(file, delimiter=delimiter, strict=True, quoting=quoting)
         rows = _Rows(reader, path, delimiter)
         header_lines = reader.line_num
-        part = tables.Part(target, rows.flaws, note="quotation marks are taken as part of the texts" if literal else "")
+        part = Part(target, rows.flaws, note="quotation marks are taken as part of the texts" if literal else "")
         strings = target.with_suffix(".strings")
         kinds = _write_strings(rows, strings)
         part.blank_lines = rows.blank_lines
@@ -89,7 +89,7 @@ class _Rows:
                 f"expected a header in line 1 of {self.path}, got {error}; close the quotation mark"
             ) from None
         self.header = [name.strip() or f"unnamed_{place}" for place, name in enumerate(first, 1)]
-        tables.names(self.header, self.path)
+        arrow.names(self.header, self.path)
         other = next((mark for mark in DELIMITERS if mark != self.delimiter and mark in first[0]), None)
         if len(first) == 1 and other:
             raise DataError(
@@ -103,7 +103,7 @@ class _Rows:
             rows: list[list[str]] = []
             line, failed = self.reader.line_num + 1, None
             try:
-                rows.extend(islice(self.reader, tables.BATCH))  # rows before an error stay in the list
+                rows.extend(islice(self.reader, arrow.BATCH))  # rows before an error stay in the list
             except csv.Error as error:
                 failed = str(error)
             if not rows and not failed:
@@ -219,7 +219,7 @@ def _write_strings(rows: _Rows, path: Path) -> dict[str, str]:
                     kinds[name] = _kind(cells, kinds[name])
             yield pa.record_batch(arrays, schema=schema)
 
-    tables.write_stream(path, schema, batches())
+    arrow.write_stream(path, schema, batches())
     return {name: kind or "text" for name, kind in kinds.items()}
 
 
@@ -251,5 +251,5 @@ def _write_typed(strings: Path, target: Path, kinds: dict[str, str]) -> None:
             pa.record_batch([cast(batch.column(name), kind) for name, kind in kinds.items()], schema=schema)
             for batch in source
         )
-        tables.write_stream(target, schema, batches)
+        arrow.write_stream(target, schema, batches)
     strings.unlink()

@@ -8,6 +8,27 @@ from functools import lru_cache
 REPLACEMENT = "\ufffd"
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")  # line ends, tabs and form feeds are white space
 AROUND = 30  # characters on either side of what is shown of a wrong encoding
+# With what UTF-8 is read by mistake, as Python calls it -> in words.
+TABLES = {"sloppy-windows-1252": "Windows-1252", "mac_roman": "Mac Roman"}
+
+
+def misread(text: str, table: str) -> str:
+    """What a text becomes when its UTF-8 is read with one of `TABLES`."""
+    import ftfy.bad_codecs  # noqa: F401  registers the table with all 256 bytes
+
+    return text.encode("utf-8").decode(table)
+
+
+def undone(piece: str, *tables: str) -> str:
+    """The exact inverse of `misread` by the first of these tables that has one; else the piece itself."""
+    import ftfy.bad_codecs  # noqa: F401
+
+    for table in tables:
+        try:
+            return piece.encode(table).decode("utf-8")
+        except UnicodeError:
+            continue
+    return piece
 
 
 def suspicious(text: str) -> tuple[str, ...]:

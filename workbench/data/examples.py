@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import files
-from workbench.data import roles, tables
-from workbench.data.flaws import LeftOut, cut
+from workbench.data import arrow, roles
+from workbench.data.flaws import LeftOut, Part, cut, usable
 from workbench.recipe import DataSpec
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Examples:
         note: what else a reader should know of how the source was read.
         picked: `select` was used.
         classes: names of the classes where they come from another table than this.
+        load: the function that made it, which also gives its other parts and roles.
     """
 
     dataset: datasets.Dataset
@@ -52,6 +53,7 @@ class Examples:
     note: str = ""
     picked: bool = False
     classes: tuple[str, ...] | None = None
+    load: Callable[..., Examples] = field(kw_only=True)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -89,9 +91,7 @@ class Examples:
         Raises:
             DataError: the source has no such part, or its rows cannot be used.
         """
-        from workbench.data.load import load
-
-        other = load(self.source, split=split, columns=self.used, **{**self.settings, "rows": None})
+        other = self.load(self.source, split=split, columns=self.used, **{**self.settings, "rows": None})
         if self.label_names is None or other.label_names is None:
             return other
         # a class has the same number in every part; classes that only the other part has come last
@@ -103,15 +103,13 @@ class Examples:
         Raises:
             DataError: roles that the columns cannot have, or rows that cannot be used in their new role.
         """
-        from workbench.data.load import load, usable
-
         wanted = {**self.used, **(given or {}), **named}
-        if not self.picked and self.source is not None:
-            return load(self.source, split=self.split, columns=wanted, **self.settings)
+        if not self.picked:
+            return self.load(self.source, split=self.split, columns=wanted, **self.settings)
         kinds = {item.name: roles.kind_of(item.type) for item in self.dataset.features.arrow_schema}
         meant = roles.checked(wanted, kinds, self.name)
         bad_rows = self.settings.get("bad_rows", "raise")
-        dataset, new = usable(tables.Part(Path(self.name)), self.dataset, meant, self.name, bad_rows=bad_rows)
+        dataset, new = usable(Part(Path(self.name)), self.dataset, meant, self.name, bad_rows=bad_rows)
         why = dict.fromkeys(wanted, "given")
         left_out = replace(self.left_out, rows=(*self.left_out.rows, *new.rows))
         return replace(self, dataset=dataset, roles=meant, why=why, left_out=left_out, classes=None)
@@ -124,12 +122,12 @@ class Examples:
         """All values of a column."""
         return [value for batch in self.batches([name]) for value in batch[name]]
 
-    def batches(self, columns: Iterable[str] | None = None, size: int = tables.BATCH) -> Iterator[dict[str, list[Any]]]:
+    def batches(self, columns: Iterable[str] | None = None, size: int = arrow.BATCH) -> Iterator[dict[str, list[Any]]]:
         """Consecutive rows as column -> values, `size` rows at a time."""
         for batch in self.arrow(columns, size):
             yield batch.to_pydict()
 
-    def arrow(self, columns: Iterable[str] | None = None, size: int = tables.BATCH) -> Iterator[pa.Table]:
+    def arrow(self, columns: Iterable[str] | None = None, size: int = arrow.BATCH) -> Iterator[pa.Table]:
         """As `batches`, as Arrow tables."""
         return _arrow(self.dataset, self.used if columns is None else columns, size)
 
@@ -281,7 +279,7 @@ def _saved(parts: Mapping[str, datasets.Dataset]) -> Path:
     target = folder / (sha256("\n".join(prints).encode()).hexdigest()[:32] + (".parquet" if single else ""))
     if target.exists():
         return target
-    with tables.writing(folder) as beside:
+    with arrow.writing(folder) as beside:
         inside = beside / "0"
         if not single:
             inside.mkdir()
@@ -298,5 +296,5 @@ def _saved(parts: Mapping[str, datasets.Dataset]) -> Path:
     return target
 
 
-def _arrow(table: datasets.Dataset, columns: Iterable[str], size: int = tables.BATCH) -> Iterator[pa.Table]:
+def _arrow(table: datasets.Dataset, columns: Iterable[str], size: int = arrow.BATCH) -> Iterator[pa.Table]:
     yield from table.select_columns(list(columns)).with_format("arrow").iter(size) if len(table) else ()

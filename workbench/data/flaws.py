@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from workbench.data import arrow
 from workbench.data.roles import TEXT_ROLES, kind_of
+from workbench.errors import DataError
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
     import pyarrow as pa
 
@@ -72,6 +79,26 @@ def cut(value: object, length: int = 60) -> str:
     return shown if len(shown) <= length + 2 else shown[:length] + "…" + shown[0]
 
 
+@dataclass
+class Part:
+    """One table of a file: the cached Arrow stream, and what was wrong with rows on the way there.
+
+    `first_line` is the line of row 1 where every row takes up one line and no line is blank, else None.
+    """
+
+    path: Path
+    flaws: list[Flaw] = field(default_factory=list)
+    blank_lines: int = 0
+    first_line: int | None = None
+    note: str = ""
+
+    def open(self) -> datasets.Dataset:
+        """The table, memory-mapped."""
+        import datasets
+
+        return datasets.Dataset.from_file(str(self.path))
+
+
 def find(
     batches: Iterator[pa.Table], roles: Mapping[str, str], classes: Sequence[str] | None
 ) -> Iterator[tuple[int, str, str, str]]:
@@ -132,3 +159,59 @@ def _where(mask: Any) -> list[int]:
 
     found: list[int] = pc.indices_nonzero(pc.fill_null(mask, False)).to_pylist()
     return found
+
+
+def usable(
+    part: Part,
+    dataset: datasets.Dataset,
+    meant: Mapping[str, str],
+    where: str,
+    *,
+    rows: int | None = None,
+    bad_rows: str = "raise",
+) -> tuple[datasets.Dataset, LeftOut]:
+    """The first `rows` rows without those that their roles cannot use, and what was left out.
+
+    Raises:
+        DataError: there are such rows and `bad_rows` is "raise", or no row is left.
+    """
+    found = [flaw for flaw in part.flaws if rows is None or flaw.row <= rows]
+    skipped = sorted(flaw.row for flaw in found if flaw.skipped)
+    if rows is not None:
+        dataset = dataset.select(range(min(len(dataset), rows - bisect_right(skipped, rows))))
+    used = {name: role for name, role in meant.items() if role != "ignore"}
+    bad = {flaw.row: flaw for flaw in reversed(found) if flaw.skipped or flaw.column in used}
+    numbers = row_numbers(np.arange(len(dataset)), skipped)
+    keep = np.ones(len(dataset), dtype=bool)
+    names = next(
+        (getattr(dataset.features[name], "names", None) for name, role in used.items() if role == "label"), None
+    )
+    batches = dataset.select_columns(list(used)).with_format("arrow").iter(arrow.BATCH) if len(dataset) else iter(())
+    for at, column, reason, detail in find(batches, used, names):
+        row = int(numbers[at])
+        line = None if part.first_line is None else part.first_line + row - 1
+        bad.setdefault(row, Flaw(row, line, column, reason, detail))
+        keep[at] = False
+    total = len(dataset) + len(skipped)
+    if bad and bad_rows == "raise":
+        advice = f"{len(bad):,} of {total:,} rows cannot be used; mend them" if len(bad) > 1 else "mend it"
+        raise DataError(f"{where}, {bad[min(bad)]}; {advice}, or load the rest with bad_rows='leave out'")
+    if not keep.any():
+        first = f"; the first: {bad[min(bad)]}" if bad else ""
+        raise DataError(f"expected rows that can be used in {where}, but all {total:,} were left out{first}")
+    left_out = LeftOut(tuple(bad[row] for row in sorted(bad)), part.blank_lines)
+    return (dataset if keep.all() else dataset.select(np.flatnonzero(keep))), left_out
+
+
+def row_numbers(positions: np.ndarray, gone: Sequence[int]) -> np.ndarray:
+    """Positions in a table, from 0, as rows of its source, from 1, of which some are not in the table.
+
+    Args:
+        positions: int64, shape (n,).
+        gone: rows of the source that are not in the table, ascending.
+
+    Returns:
+        int64, shape (n,).
+    """
+    before = np.array(gone, np.int64) - np.arange(1, len(gone) + 1)
+    return positions + 1 + np.searchsorted(before, positions, side="right")

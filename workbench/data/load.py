@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from workbench.data import flaws, roles, tables
+import numpy as np
+
+from workbench.data import flaws, roles
 from workbench.data.examples import Examples
-from workbench.data.flaws import Flaw, LeftOut
 from workbench.data.sources import Opened, choose, open_source
 from workbench.errors import DataError
 from workbench.recipe import DataSpec
 
 if TYPE_CHECKING:
     import datasets
-    import numpy as np
     import pandas as pd
 
 
@@ -69,62 +68,10 @@ def load(
     kinds = {item.name: roles.kind_of(item.type) for item in dataset.features.arrow_schema}
     meant, why = _roles(columns, opened, kinds, where)
     _score_is_a_number(part, dataset, meant, kinds, where)
-    kept, left_out = usable(part, dataset, meant, where, rows=rows, bad_rows=bad_rows)
-    return Examples(kept, meant, opened.name, chosen, opened.parts, left_out, why, opened.source, settings, part.note)
-
-
-def usable(
-    part: tables.Part,
-    dataset: datasets.Dataset,
-    meant: Mapping[str, str],
-    where: str,
-    *,
-    rows: int | None = None,
-    bad_rows: str = "raise",
-) -> tuple[datasets.Dataset, LeftOut]:
-    """The first `rows` rows without those that their roles cannot use, and what was left out.
-
-    Raises:
-        DataError: there are such rows and `bad_rows` is "raise", or no row is left.
-    """
-    import numpy as np
-
-    found = [flaw for flaw in part.flaws if rows is None or flaw.row <= rows]
-    skipped = sorted(flaw.row for flaw in found if flaw.skipped)
-    if rows is not None:
-        dataset = dataset.select(range(min(len(dataset), rows - bisect_right(skipped, rows))))
-    used = {name: role for name, role in meant.items() if role != "ignore"}
-    bad = {flaw.row: flaw for flaw in reversed(found) if flaw.skipped or flaw.column in used}
-    numbers = _row_numbers(found, len(dataset))
-    keep = np.ones(len(dataset), dtype=bool)
-    names = next(
-        (getattr(dataset.features[name], "names", None) for name, role in used.items() if role == "label"), None
+    kept, left_out = flaws.usable(part, dataset, meant, where, rows=rows, bad_rows=bad_rows)
+    return Examples(
+        kept, meant, opened.name, chosen, opened.parts, left_out, why, opened.source, settings, part.note, load=load
     )
-    batches = dataset.select_columns(list(used)).with_format("arrow").iter(tables.BATCH) if len(dataset) else iter(())
-    for at, column, reason, detail in flaws.find(batches, used, names):
-        row = int(numbers[at])
-        line = None if part.first_line is None else part.first_line + row - 1
-        bad.setdefault(row, Flaw(row, line, column, reason, detail))
-        keep[at] = False
-    total = len(dataset) + len(skipped)
-    if bad and bad_rows == "raise":
-        more = f"{len(bad):,} of {total:,} rows cannot be used" if len(bad) > 1 else "mend it"
-        advice = f"{more}; mend them" if len(bad) > 1 else more
-        raise DataError(f"{where}, {bad[min(bad)]}; {advice}, or load the rest with bad_rows='leave out'")
-    if not keep.any():
-        first = f"; the first: {bad[min(bad)]}" if bad else ""
-        raise DataError(f"expected rows that can be used in {where}, but all {total:,} were left out{first}")
-    left_out = LeftOut(tuple(bad[row] for row in sorted(bad)), part.blank_lines)
-    return (dataset if keep.all() else dataset.select(np.flatnonzero(keep))), left_out
-
-
-def _row_numbers(found: Iterable[Flaw], rows: int) -> np.ndarray:
-    """Position in the table -> row of the file: rows that could not be read are not in the table. int64, shape (rows,)."""
-    import numpy as np
-
-    skipped = np.array(sorted(flaw.row for flaw in found if flaw.skipped), dtype=np.int64)
-    positions = np.arange(rows)
-    return positions + 1 + np.searchsorted(skipped - np.arange(1, len(skipped) + 1), positions, side="right")
 
 
 def _check(settings: Mapping[str, Any], columns: object) -> None:
@@ -158,7 +105,7 @@ def _roles(
 
 
 def _score_is_a_number(
-    part: tables.Part, dataset: datasets.Dataset, meant: Mapping[str, str], kinds: Mapping[str, str], where: str
+    part: flaws.Part, dataset: datasets.Dataset, meant: Mapping[str, str], kinds: Mapping[str, str], where: str
 ) -> None:
     column = next((name for name, role in meant.items() if role == "score" and kinds[name] == "text"), None)
     if column is None:
@@ -167,7 +114,7 @@ def _score_is_a_number(
         try:
             float(value)
         except (TypeError, ValueError):
-            row = int(_row_numbers(part.flaws, len(dataset))[at])
+            row = int(flaws.row_numbers(np.array([at]), sorted(flaw.row for flaw in part.flaws if flaw.skipped))[0])
             comma = "; write decimals with a point" if "," in str(value) else ""
             raise DataError(
                 f"{where}, row {row}, column {column!r}: expected a number, got {flaws.cut(value)}{comma}; mend it, or give the "

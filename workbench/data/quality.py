@@ -17,6 +17,7 @@ import numpy as np
 from workbench.data import tokens
 from workbench.data.encodings import suspicious
 from workbench.data.examples import Examples, cut_text
+from workbench.data.flaws import row_numbers
 from workbench.data.load import load
 from workbench.data.tokenizer import counter
 from workbench.data.tokens import TokenStats
@@ -255,7 +256,6 @@ def source_rows(examples: Examples, rows: np.ndarray) -> np.ndarray:
     Returns:
         int64, shape (n,).
     """
-    if examples.picked or examples.source is None:
+    if examples.picked:
         return rows + 1
-    gone = np.array([flaw.row for flaw in examples.left_out.rows], np.int64)
-    return rows + 1 + np.searchsorted(gone - np.arange(1, len(gone) + 1), rows, side="right")
+    return row_numbers(rows, [flaw.row for flaw in examples.left_out.rows])

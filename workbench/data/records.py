@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.data import tables, textfile
-from workbench.data.flaws import Flaw, cut
+from workbench.data import arrow, textfile
+from workbench.data.flaws import Flaw, Part, cut
 from workbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = tuple[int, int | None, dict[str, Any]]
 """Number of the row from 1, line of the file, cells by column."""
-Source = Callable[[tables.Part], Iterator[Row]]
+Source = Callable[[Part], Iterator[Row]]
 """Gives the rows from the first one on each call, and adds to the part what cannot be read."""
 MOST_FLAWS = 100_000
 TYPES: dict[type, str] = {bool: "bool", int: "int", float: "float", str: "text", list: "numbers"}
@@ -28,7 +28,7 @@ class _SurpriseError(Exception):
     """A column or a type that the first rows did not have."""
 
 
-def convert(path: Path, folder: Path, *, encoding: str) -> dict[str, tables.Part]:
+def convert(path: Path, folder: Path, *, encoding: str) -> dict[str, Part]:
     """Write JSON or JSON lines as Arrow streams into a folder: part name -> table.
 
     Raises:
@@ -66,7 +66,7 @@ def _one_a_line(path: Path, encoding: str) -> bool:
         return False
 
 
-def _lines(path: Path, encoding: str, part: tables.Part) -> Iterator[Row]:
+def _lines(path: Path, encoding: str, part: Part) -> Iterator[Row]:
     number = line = 0
     scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
     with textfile.text(path, encoding, newline="\n") as file:
@@ -96,7 +96,7 @@ def _object(content: str, scan: Callable[[str, int], tuple[Any, int]]) -> Any:
     return row if end and content[end:] in ("\n", "\r\n", "") else json.loads(content)
 
 
-def _items(rows: list[Any], names: dict[int, list[str]], part: tables.Part) -> Iterator[Row]:
+def _items(rows: list[Any], names: dict[int, list[str]], part: Part) -> Iterator[Row]:
     for number, row in enumerate(rows, 1):
         if isinstance(row, dict):
             yield number, None, row
@@ -160,29 +160,29 @@ def _rows(columns: Mapping[str, list[Any]], path: Path) -> list[Any]:
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def write(source: Source, target: Path, where: str) -> tables.Part:
+def write(source: Source, target: Path, where: str) -> Part:
     """Write rows as an Arrow stream; the types of columns follow from all rows.
 
     Raises:
         DataError: there is no row that can be read.
     """
-    part = tables.Part(target)
-    types = _seen(_cells(list(islice(source(part), tables.BATCH))))
+    part = Part(target)
+    types = _seen(_cells(list(islice(source(part), arrow.BATCH))))
     if not types:
         flaw = f"; {part.flaws[0]}" if part.flaws else "; write at least one row"
         raise DataError(f"expected rows in {where}, got none{flaw}")
     try:
         _write(source, part, types)
     except _SurpriseError:
-        rows = source(tables.Part(target))
-        while chunk := list(islice(rows, tables.BATCH)):
+        rows = source(Part(target))
+        while chunk := list(islice(rows, arrow.BATCH)):
             for name, found in _seen(_cells(chunk)).items():
                 types[name] = types.get(name, set()) | found
         _write(source, part, types)
     return part
 
 
-def _write(source: Source, part: tables.Part, types: dict[str, set[str]]) -> None:
+def _write(source: Source, part: Part, types: dict[str, set[str]]) -> None:
     import pyarrow as pa
 
     part.flaws.clear()
@@ -191,7 +191,7 @@ def _write(source: Source, part: tables.Part, types: dict[str, set[str]]) -> Non
 
     def batches() -> Iterator[pa.RecordBatch]:
         rows = source(part)
-        while chunk := list(islice(rows, tables.BATCH)):
+        while chunk := list(islice(rows, arrow.BATCH)):
             cells = _cells(chunk)
             if any(name not in kinds or _kind(types[name] | new) != kinds[name] for name, new in _seen(cells).items()):
                 raise _SurpriseError
@@ -202,7 +202,7 @@ def _write(source: Source, part: tables.Part, types: dict[str, set[str]]) -> Non
             ]
             yield pa.record_batch(arrays, schema=schema)
 
-    tables.write_stream(part.path, schema, batches())
+    arrow.write_stream(part.path, schema, batches())
 
 
 def _cells(chunk: list[Row]) -> dict[str, list[Any]]:
@@ -290,7 +290,7 @@ def frame_to_arrow(frame: pd.DataFrame) -> tuple[pa.Table, list[Flaw]]:
     import pyarrow as pa
 
     names = [str(name) for name in frame.columns]
-    tables.names(names, "the DataFrame")
+    arrow.names(names, "the DataFrame")
     flaws: list[Flaw] = []
     arrays = []
     for place, name in enumerate(names):
@@ -302,5 +302,5 @@ def frame_to_arrow(frame: pd.DataFrame) -> tuple[pa.Table, list[Flaw]]:
         else:
             array = pa.Array.from_pandas(series)
             whole = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-            arrays.append(whole.cast(tables.plain_type(whole.type)))
+            arrays.append(whole.cast(arrow.plain_type(whole.type)))
     return pa.table(arrays, names=names), flaws

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from workbench.data.encodings import TABLES, undone
 from workbench.data.examples import Examples
+from workbench.data.load import load
 from workbench.errors import DataError
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 FOREIGN = re.compile(r"[^\x00-\x7f]{2,}")
-READ_AS = ("sloppy-windows-1252", "mac_roman")
 
 
 def repaired(text: str) -> str:
@@ -24,17 +25,8 @@ def repaired(text: str) -> str:
         return text
     import ftfy
 
-    ftfy.bad_codecs.ok()  # makes its Windows-1252 known, which has all 256 bytes
-    return ftfy.fix_text(FOREIGN.sub(_meant, text), unescape_html=False, uncurl_quotes=False)
-
-
-def _meant(found: re.Match[str]) -> str:
-    for encoding in READ_AS:
-        try:
-            return found[0].encode(encoding).decode("utf-8")
-        except UnicodeError:
-            continue
-    return found[0]
+    meant = FOREIGN.sub(lambda found: undone(found[0], *TABLES), text)
+    return ftfy.fix_text(meant, unescape_html=False, uncurl_quotes=False)
 
 
 def words(text: str) -> int:
@@ -67,8 +59,6 @@ def repair(data: Examples, *, least_words: int = 1) -> Repaired:
         DataError: no row is left.
     """
     import datasets
-
-    from workbench.data.load import load
 
     before = {name: data.column(name) for name in data.used}
     after = before | {name: [repaired(text) for text in before[name]] for name in data.texts}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import files
 from workbench.catalog import hub
-from workbench.data import flaws, records, tables, textfile
+from workbench.data import arrow, flaws, records, tables, textfile
 from workbench.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Opened:
     source: Any
     name: str
     parts: tuple[str, ...]
-    read: Callable[[str | None], tuple[datasets.Dataset, tables.Part]]
+    read: Callable[[str | None], tuple[datasets.Dataset, flaws.Part]]
     roles: Mapping[str, str] | None = None
 
 
@@ -108,7 +108,7 @@ def _not_there(path: Path, name: str) -> Opened:
 def _file(path: Path, delimiter: str | None, encoding: str) -> Opened:
     found = tables.tables(path, delimiter=delimiter, encoding=encoding)
 
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
+    def read(split: str | None) -> tuple[datasets.Dataset, flaws.Part]:
         return found[split or ""].open(), found[split or ""]
 
     return Opened(str(path), _name(path), tuple(name for name in found if name), read)
@@ -157,7 +157,7 @@ def _folder(path: Path, delimiter: str | None, encoding: str) -> Opened:
             f"expected files named train, validation or test ({', '.join(tables.FORMATS)}) in {path}, got {there}; give the path of one file"
         )
 
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
+    def read(split: str | None) -> tuple[datasets.Dataset, flaws.Part]:
         inner = _file(found[split or ""], delimiter, encoding)
         return inner.read(choose(inner, None))
 
@@ -168,24 +168,24 @@ def _in_memory(source: Any, parts: Mapping[str, datasets.Dataset], name: str) ->
     if not parts:
         raise DataError(f"expected at least one part in {name}, got none; put a table into it")
     for part in parts.values():
-        tables.names(part.column_names, name)
+        arrow.names(part.column_names, name)
 
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
+    def read(split: str | None) -> tuple[datasets.Dataset, flaws.Part]:
         part = parts[split or ""].with_format(None)
         if len(part) == 0:
             raise DataError(f"expected rows in {name}{f' ({split})' if split else ''}, got none; put rows into it")
-        return part, tables.Part(Path(name))
+        return part, flaws.Part(Path(name))
 
     return Opened(source, name, tuple(part for part in parts if part), read)
 
 
-def _frame(frame: pd.DataFrame) -> tuple[datasets.Dataset, tables.Part]:
+def _frame(frame: pd.DataFrame) -> tuple[datasets.Dataset, flaws.Part]:
     import datasets
 
     if len(frame) == 0:
         raise DataError("expected rows in the DataFrame, got none; put rows into it")
     table, found = records.frame_to_arrow(frame)
-    return datasets.Dataset(table), tables.Part(Path("DataFrame"), found)
+    return datasets.Dataset(table), flaws.Part(Path("DataFrame"), found)
 
 
 def _shipped(name: str) -> Opened:
@@ -198,8 +198,8 @@ def _shipped(name: str) -> Opened:
         known = [SHIPPED + known for known in views.VIEWS]
         raise DataError(f"expected one of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}")
 
-    def read(split: str | None) -> tuple[datasets.Dataset, tables.Part]:
-        return datasets.Dataset.from_dict(views.rows(view, split or "train")[0]), tables.Part(Path(name))
+    def read(split: str | None) -> tuple[datasets.Dataset, flaws.Part]:
+        return datasets.Dataset.from_dict(views.rows(view, split or "train")[0]), flaws.Part(Path(name))
 
     return Opened(name, name, ("train", "test"), read, views.rows(view, "train")[1])
 

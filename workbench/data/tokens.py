@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.data import ids
 from workbench.data.examples import Examples, cut_text
 from workbench.data.load import load
-from workbench.data.tokenizer import counter
+from workbench.data.tokenizer import counter, place
 from workbench.recipe import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -150,8 +153,9 @@ Progress = Callable[[int, int, TokenStats], None]
 def token_stats(data: Any, model: str | Path = DEFAULT_MODEL, *, progress: Progress | None = None) -> TokenStats:
     """Count the tokens of every text of a table, before truncation, special tokens included.
 
-    Texts are read and counted in chunks, so that memory holds one chunk, and 16 bytes a text: duplicates are found by
-    128-bit xxh3 digests, which for a billion texts take two different ones for equal once in 10^20 tables.
+    Texts are read and counted in chunks, so that memory holds one chunk, and 32 bytes a text: duplicates are found by
+    128-bit xxh3 digests, which for a billion texts take two different ones for equal once in 10^20 tables. The ids of a
+    column are kept on disk: the next time its texts are neither read nor tokenised.
 
     Args:
         data: the result of `load`, or anything that `load` takes.
@@ -164,34 +168,45 @@ def token_stats(data: Any, model: str | Path = DEFAULT_MODEL, *, progress: Progr
         ModelError: the model or its tokenizer cannot be found or read.
     """
     examples = data if isinstance(data, Examples) else load(data)
-    count, limit = counter(model)
+    here = place(model)
     started = time.perf_counter()
     total, done, told = len(examples), 0, 0.0
-    counts = {name: _Count(limit) for name in examples.texts}
+    counts = {name: _Count(here.limit) for name in examples.texts}
 
     def so_far(*, last: bool) -> TokenStats:
         columns = {name: counted.stats(last=last) for name, counted in counts.items()}
         if last and examples.label:
             columns[examples.label] = _target(examples)
-        return TokenStats(done, limit, str(model), round(time.perf_counter() - started, 3), columns)
+        return TokenStats(done, here.limit, str(model), round(time.perf_counter() - started, 3), columns)
 
-    for chunk in _chunks(examples):
-        for name, texts in chunk.items():
-            counts[name].add(texts, count(texts))
-        done += len(texts)
-        if progress and (told == 0 or time.perf_counter() - told > PROGRESS_S) and done < total:
-            progress(done, total, so_far(last=False))
-            told = time.perf_counter()
-    stats = so_far(last=True)
+    found = {name: ids.kept(examples, name, model) for name in counts}
+    missing = [name for name, column in found.items() if column is None]
+    for name, column in found.items():
+        if column is not None:
+            counts[name].take(column)
+    with ExitStack() as stack:
+        keepers = {name: stack.enter_context(ids.Keeper(examples, name, here)) for name in missing if here.fast}
+        slow = counter(model)[0] if len(keepers) < len(missing) else None
+        for chunk in _chunks(examples, missing):
+            for name, texts in chunk.items():
+                counts[name].add(texts, slow(texts) if slow else keepers[name].add(texts))
+            done += len(texts)
+            if progress and (told == 0 or time.perf_counter() - told > PROGRESS_S) and done < total:
+                progress(done, total, so_far(last=False))
+                told = time.perf_counter()
+        done = total
+        stats = so_far(last=True)
+        for name, keeper in keepers.items():
+            keeper.finish(empty=counts[name].empty, duplicates=counts[name].duplicates)
     if progress:
         progress(done, total, stats)
     return stats
 
 
-def _chunks(examples: Examples) -> Iterator[dict[str, list[str]]]:
+def _chunks(examples: Examples, columns: Sequence[str] | None = None) -> Iterator[dict[str, list[str]]]:
     """Rows in pieces that take about as long as one another; the first one is small, so that something shows at once."""
-    step = FIRST_CHUNK_ROWS
-    for batch in examples.batches(examples.texts, CHUNK_ROWS):
+    step, columns = FIRST_CHUNK_ROWS, examples.texts if columns is None else columns
+    for batch in examples.batches(columns, CHUNK_ROWS) if columns else ():
         rows, start = len(next(iter(batch.values()))), 0
         while start < rows:
             longest = max(sum(map(len, texts[start : start + step])) for texts in batch.values())
@@ -218,6 +233,10 @@ class _Count:
         self.empty += sum(not text or text.isspace() for text in texts)
         self.digests.append(b"".join([xxh3_128_digest(text.encode()) for text in texts]))
 
+    def take(self, column: ids.Ids) -> None:
+        """All of a column at once."""
+        self.lengths, self.empty, self.duplicates = np.bincount(column.lengths), column.empty, column.duplicates
+
     def stats(self, *, last: bool) -> ColumnStats:
         rows = int(self.lengths.sum())
         if rows == 0:
@@ -237,12 +256,14 @@ class _Count:
             int(values[-1]),
             float(self.lengths[self.limit + 1 :].sum() / rows) if self.limit else None,
             self.empty,
-            self._duplicates() if last else None,
+            self.duplicates if last else None,
             histogram=self._histogram(values),
             why=why,
         )
 
-    def _duplicates(self) -> int:
+    @cached_property
+    def duplicates(self) -> int:
+        """Once all rows are there."""
         pairs = np.frombuffer(b"".join(self.digests), np.uint64).reshape(-1, 2)
         order = np.lexsort((pairs[:, 1], pairs[:, 0]))
         ordered = pairs[order]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from workbench.cards import logs
 from workbench.catalog import models
+from workbench.data.examples import Examples
 from workbench.data.load import load
 from workbench.data.repair import repair
 from workbench.errors import RecipeError
@@ -24,8 +26,10 @@ TITLES = {
 GOOD_MARGIN = 0.3
 SENTENCE_WORDS = 3
 OWN_LOSS = Path(__file__).with_name("soft_f1_mse.py")
-# The library's fit() built its own optimizer, whatever its card printed.
-FIT = {"epochs": 3, "batch_size": 16, "learning_rate": 2e-5, "weight_decay": 0.01, "warmup": 0}
+# The library's fit() built its own optimizer; whether it warmed up, no card says.
+FIT = {"epochs": 3, "batch_size": 16, "warmup": 0} | {
+    name: logs.FIT[name] for name in ("learning_rate", "weight_decay")
+}
 # What nobody changed, and what there was not.
 DEFAULTS = {**dict.fromkeys(("logging_steps", "eval_steps", "save_steps"), meanings.EVERY), "split_by_length": False}
 PRINTED_RATE = 5e-5
@@ -52,6 +56,12 @@ def build(name: str) -> Entry:
     return BUILD[known(name)]()
 
 
+def _of_fit(view: str, rows: Examples, model: dict[str, object], loss: Loss) -> Recipe:
+    """The settings of fit() on rows made from a view of the glossary, scored on its test part."""
+    scored = DataSpec(source=view, split="test")
+    return Recipe(loss=loss, data=rows, eval_data=scored, **{**model, **FIT, **DEFAULTS})
+
+
 def _model(wanted: str, limit: int) -> tuple[dict[str, object], tuple[str, ...]]:
     """Settings of the model that is used for `wanted` without asking a network, and what has to be said of it."""
     if models.describe(wanted, fetch=False).where is not None:
@@ -68,12 +78,8 @@ def _margin() -> Entry:
             "rows": 3552, "batch size": 16, "epochs": 3, "logged loss": 4.3399, "logged at step": 500}  # fmt: skip
     model, said = _model(str(card["model"]), 384)
     rows = load("glossary/triplets")
-    recipe = Recipe(
-        loss=Loss("TripletLoss", distance_metric="EUCLIDEAN", triplet_margin=card["margin"]),
-        data=rows,
-        eval_data=DataSpec(source="glossary/triplets", split="test"),
-        **{**model, **FIT, **DEFAULTS},
-    )
+    loss = Loss("TripletLoss", distance_metric="EUCLIDEAN", triplet_margin=card["margin"])
+    recipe = _of_fit("glossary/triplets", rows, model, loss)
     mended = recipe.changed(
         loss=Loss("TripletLoss", distance_metric="EUCLIDEAN", triplet_margin=GOOD_MARGIN), **_seen()
     )
@@ -97,12 +103,7 @@ def _repeats() -> Entry:
             "rows": 2764, "batch size": 16, "epochs": 3, "logged loss": 0.2354, "logged at step": 500}  # fmt: skip
     model, said = _model(str(card["model"]), 128)
     rows = load("glossary/qa")
-    recipe = Recipe(
-        loss=Loss("MultipleNegativesRankingLoss", scale=card["scale"]),
-        data=rows,
-        eval_data=DataSpec(source="glossary/qa", split="test"),
-        **{**model, **FIT, **DEFAULTS},
-    )
+    recipe = _of_fit("glossary/qa", rows, model, Loss("MultipleNegativesRankingLoss", scale=card["scale"]))
     return Entry(
         "001",
         TITLES["001"],
@@ -172,12 +173,7 @@ def _broken_texts() -> Entry:
     broken = tables.broken_sentences()
     better = repair(broken, least_words=SENTENCE_WORDS)
     whole = tables.kept("mended-sentences", {name: better.examples.column(name) for name in broken.texts})
-    recipe = Recipe(
-        loss=Loss("MultipleNegativesRankingLoss", scale=card["scale"]),
-        data=broken,
-        eval_data=DataSpec(source="glossary/sentences", split="test"),
-        **{**model, **FIT, **DEFAULTS},
-    )
+    recipe = _of_fit("glossary/sentences", broken, model, Loss("MultipleNegativesRankingLoss", scale=card["scale"]))
     return Entry(
         "003",
         TITLES["003"],

@@ -61,7 +61,7 @@ def of_broken_texts(entry: Entry) -> tuple[str, ...]:
     return (
         f"A model that cannot tell which of the {batch} sentences of a batch comes next has a loss of ln {batch} = {math.log(batch):.4f}.",
         f"The logged {loss}, a mean over steps 1 to {step}, is {logs.of_guessing(loss, batch):.1%} of it: for most rows nothing told the model which sentence comes next, and little was learnt.",
-        f"If the run warmed up over fit()'s default of {logs.FIT_WARMUP_STEPS:,} steps, its rate at step {step} was {logs.fit_peak(step, rate=entry.recipe.learning_rate):.0e}.",
+        f"If the run warmed up over fit()'s default of {logs.FIT['warmup_steps']:,} steps, its rate at step {step} was {logs.fit_peak(step):.0e}.",
     )
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from workbench.checks.before import check
 from workbench.checks.finding import Findings
+from workbench.checks.reading import Progress
 from workbench.recipe import Recipe
-
-Show = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Entry:
     steps: int
     tokens: int | None = None
 
-    def findings(self, *, progress: Show | None = None) -> Findings:
+    def findings(self, *, progress: Progress | None = None) -> Findings:
         """What `check` says of the recipe before anything is trained."""
         return check(self.recipe, progress=progress)
 

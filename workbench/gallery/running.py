@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from workbench.cards.script import short_name
 from workbench.catalog import models
+from workbench.checks.reading import Progress
 from workbench.data.load import load
 from workbench.data.prepare import prepare
 from workbench.errors import RecipeError, RunError
-from workbench.gallery.record import Entry, Show
+from workbench.gallery.record import Entry
 from workbench.gallery.results import AT_ONCE, Result, Trained
 from workbench.recipe import DataSpec, Recipe
 from workbench.spaces.engine import engine
 from workbench.spaces.evaluate import Delta, Score, compare, evaluate
-from workbench.steps import total_steps
+from workbench.steps import batched_rows, total_steps
 from workbench.training.launch import train
 from workbench.training.run import Run
 
@@ -33,7 +33,7 @@ NEVER = 10**6  # steps between scores and checkpoints that no such run reaches
 LIBRARIES = ("sentence-transformers", "transformers", "torch")
 
 
-def run_entry(entry: Entry, *, seeds: Sequence[int], folder: str | Path | None, progress: Show) -> Result:
+def run_entry(entry: Entry, *, seeds: Sequence[int], folder: str | Path | None, progress: Progress) -> Result:
     """See `workbench.gallery.run`."""
     if not seeds:
         raise RecipeError("seeds: expected at least one, got none; leave them out to take three")
@@ -67,11 +67,15 @@ def run_entry(entry: Entry, *, seeds: Sequence[int], folder: str | Path | None, 
 
 def short(entry: Entry, recipe: Recipe, seed: int = 1) -> Recipe:
     """A recipe of the entry as it is run here: fewer steps, every loss recorded, nothing saved or scored on the way."""
-    steps = min(entry.steps, total_steps(recipe, len(prepare(recipe)[0])))
+    steps = min(entry.steps, _steps(recipe))
     tokens = {} if entry.tokens is None else {"max_seq_length": entry.tokens}
     return recipe.changed(
         seed=seed, max_steps=steps, logging_steps=1, eval_steps=NEVER, save_steps=NEVER, name=entry.name, **tokens
     )
+
+
+def _steps(recipe: Recipe) -> int:
+    return total_steps(recipe, batched_rows(recipe, prepare(recipe)[0].to_training()))
 
 
 def _run(recipe: Recipe, folder: Path) -> Run:
@@ -139,14 +143,13 @@ def _moved(base: Path, tuned: Path) -> float | None:
 
 
 def _named(model: str) -> str:
-    return short_name(model) if Path(model).is_absolute() else model
+    return models.short_name(Path(model)) if Path(model).is_absolute() else model
 
 
 def _shortened(entry: Entry) -> str:
     said = []
     for way, recipe in (("as the card did it", entry.recipe), ("mended", entry.mended)):
-        whole, taken = total_steps(recipe, len(prepare(recipe)[0])), short(entry, recipe).max_steps
-        said.append(f"{way} {taken:,} of {whole:,} steps of the recipe")
+        said.append(f"{way} {short(entry, recipe).max_steps:,} of {_steps(recipe):,} steps of the recipe")
     cut = f"; texts cut at {entry.tokens} tokens" if entry.tokens else ""
     return f"{', '.join(said)}{cut}"
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench import files
+from workbench.data.encodings import TABLES, misread
 from workbench.data.examples import Examples
 from workbench.data.glossary.views import Concept, concepts
 from workbench.data.load import load
@@ -18,6 +19,10 @@ PASSAGES_IN_A_DOCUMENT = 3
 
 def _part(split: str) -> list[Concept]:
     return [concept for concept in concepts() if concept.split == split]
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], *names: str) -> Columns:
+    return {name: [row[at] for row in rows] for at, name in enumerate(names)}
 
 
 def documents(split: str, *, passages: int) -> Examples:
@@ -40,8 +45,7 @@ def documents(split: str, *, passages: int) -> Examples:
         other = made[(place + len(made) // 2) % len(made)]
         for at, document in enumerate(own[:-1]):
             rows += [(document, own[at + 1], 1), (document, other[at + 1], 0)]
-    columns = {name: [row[at] for row in rows] for at, name in enumerate(("text_a", "text_b", "label"))}
-    return kept(f"documents-{split}-{passages}", columns)
+    return kept(f"documents-{split}-{passages}", _columns(rows, "text_a", "text_b", "label"))
 
 
 def definitions() -> Examples:
@@ -49,14 +53,13 @@ def definitions() -> Examples:
     part = _part("train")
     rows: list[tuple[str, str, str]] = []
     for place, concept in enumerate(part):
+        own = concept.definitions
         near = [other for other in part if other.topic == concept.topic and other is not concept]
         rows += [
             (first, second, near[(place + at) % len(near)].definitions[at])
-            for at, (first, second) in enumerate(_neighbours(concept.definitions))
+            for at, (first, second) in enumerate(zip(own, (*own[1:], own[0]), strict=True))
         ]
-    return kept(
-        "definitions", {name: [row[at] for row in rows] for at, name in enumerate(("anchor", "positive", "negative"))}
-    )
+    return kept("definitions", _columns(rows, "anchor", "positive", "negative"))
 
 
 def broken_sentences() -> Examples:
@@ -65,9 +68,6 @@ def broken_sentences() -> Examples:
     Every 4th row has typographic signs that were read in another encoding, by turns Windows-1252 and Mac Roman; after
     every 8th comes a row with a fragment; in every 100th no end of a sentence was found.
     """
-    import ftfy
-
-    ftfy.bad_codecs.ok()
     part = _part("train")
     pairs = [
         (first, second)
@@ -77,25 +77,21 @@ def broken_sentences() -> Examples:
     rows: list[tuple[str, str]] = []
     for place, (first, second) in enumerate(pairs):
         if place % 4 == 0:
-            encoding = ("sloppy-windows-1252", "mac_roman")[place // 4 % 2]
-            first, second = _misread(first, encoding), _misread(second, encoding)
+            table = list(TABLES)[place // 4 % 2]
+            first, second = misread(_typeset(first), table), misread(_typeset(second), table)
         if place % 100 == 50:
             second = " ".join(concept.passage for concept in part[place % 90 : place % 90 + 3])
         rows.append((first, second))
         if place % 8 == 0:
             fragment = FRAGMENTS[place // 8 % len(FRAGMENTS)].format(n=place // 8 + 2)
             rows.append((second, fragment) if place % 16 else (fragment, first))
-    return kept("broken-sentences", {"sentence": [row[0] for row in rows], "next_sentence": [row[1] for row in rows]})
+    return kept("broken-sentences", _columns(rows, "sentence", "next_sentence"))
 
 
-def _misread(text: str, encoding: str) -> str:
+def _typeset(text: str) -> str:
     for plain, typeset in TYPESET.items():
         text = text.replace(plain, typeset)
-    return text.encode("utf-8").decode(encoding)
-
-
-def _neighbours(texts: Sequence[str]) -> list[tuple[str, str]]:
-    return [*zip(texts, (*texts[1:], texts[0]), strict=True)]
+    return text
 
 
 def kept(name: str, columns: Columns) -> Examples:

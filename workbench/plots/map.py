@@ -32,6 +32,7 @@ POINTS_UP_TO = 100_000
 COLOURS = 20
 LABEL, CLUSTER, ONE_COLOUR, FAITHFUL = "label", "cluster", "one colour", "how faithful"
 UNKNOWN = "not measured"
+OTHERS = "#9A9A9A"
 # neither end is lost on a white or a black ground, and they differ for every eye
 SCALE = [[0, house.REFERENCE], [0.5, "#9A9A9A"], [1, house.AFTER]]
 HOVERS = (house.HOVER, house.HOVER // 2, 60, 36, 20, 10)  # characters, for a page of limited size
@@ -89,7 +90,7 @@ def map_figure(
     shown = house.figure(title, height=560, theme=theme)
     gl = len(rows) > WEBGL_FROM if webgl is None else webgl
     names = kept_labels(projection) if faithful else projection.space.labels if labels is None else labels
-    cut = None if hover_bytes is None else _hover(projection, rows, hover_bytes)
+    cut = None if hover_bytes is None else hover_cut(projection, rows, hover_bytes)
     for cloud in clouds(rows, names, projection.kept if faithful else None):
         shown.add_trace(points(projection, cloud, len(rows), gl=gl, hover=cut))
     axis = {"showticklabels": False, "zeroline": False, "ticks": ""}
@@ -213,7 +214,10 @@ def clouds(rows: np.ndarray, labels: Sequence[str] | None, shares: np.ndarray | 
         groups.append((f"others ({len(names) - len(kept)} labels)", rows[~np.isin(place, kept)]))
     if shares is not None:
         return [Cloud(name, its, *_shade(float(shares[its[0]]))) for name, its in groups]
-    return [Cloud(name, its, *_look(number)) for number, (name, its) in enumerate(groups)]
+    made = [Cloud(name, its, *_look(number)) for number, (name, its) in enumerate(groups)]
+    if len(names) > COLOURS:  # in grey, which does not drown the labels that are named
+        made[-1] = replace(made[-1], colour=OTHERS, symbol="circle")
+    return made
 
 
 def points(
@@ -281,7 +285,7 @@ def _shade(share: float) -> tuple[str, str]:
     return colour, "triangle-down" if share < 0.5 else "circle"
 
 
-def _hover(projection: Projection, rows: np.ndarray, most: int) -> int:
+def hover_cut(projection: Projection, rows: np.ndarray, most: int) -> int:
     """Characters after which each text has to be cut, so that all together take at most so many bytes in a page."""
     if len(rows) > TEXTS_UP_TO:
         return HOVERS[0]

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from workbench.errors import DataError
 from workbench.plots import theme as house
-from workbench.plots.map import WEBGL_FROM, clouds, drawn_rows, points
+from workbench.plots.map import WEBGL_FROM, clouds, drawn_rows, hover_cut, points
 from workbench.spaces.project import Projection
 from workbench.spaces.stages import sample
 
@@ -27,6 +27,7 @@ def pair_figure(
     labels: Sequence[str] | None = None,
     limit: int = PAIR_UP_TO,
     webgl: bool | None = None,
+    hover_bytes: int | None = None,
 ) -> go.Figure:
     """Two maps of the same n texts with the same axis ranges and colours, and one legend for both.
 
@@ -42,6 +43,7 @@ def pair_figure(
         labels: n labels; None takes those of the space.
         limit: above so many texts a seeded sample is drawn, and the title says so.
         webgl: draw by the graphics card; None does so above 5,000 points of both maps together.
+        hover_bytes: as for `map_figure`, for the texts of both maps together.
 
     Raises:
         DataError: the maps hold different texts.
@@ -52,22 +54,23 @@ def pair_figure(
     rows = sample(placed, limit, after.seed)
     if len(rows) == 0:
         return house.empty(title, "There is nothing to draw: no text has a place in both maps.", theme=theme)
-    if len(rows) < len(placed):
-        title = f"{title} ({len(rows):,} of {len(placed):,} texts, a sample with seed {after.seed})"
+    part = f" of {len(placed):,} texts, a sample with seed {after.seed}" if len(rows) < len(placed) else " texts"
+    title = f"{title} ({len(rows):,}{part})"
     over = [house.text(name, 40) for name in names]
     shown = make_subplots(rows=1, cols=2, subplot_titles=over, horizontal_spacing=0.03)
     shown.update_layout(house.figure(title, height=460, theme=theme).layout)
     shown.update_annotations(font={"size": 12})
     gl = 2 * len(rows) > WEBGL_FROM if webgl is None else webgl
     groups = clouds(rows, after.space.labels if labels is None else labels)
+    cut = None if hover_bytes is None else hover_cut(after, rows, hover_bytes // 2)
     for column, projection in enumerate((before, after), 1):
         for cloud in groups:
-            trace = points(projection, cloud, 2 * len(rows), gl=gl)
+            trace = points(projection, cloud, 2 * len(rows), gl=gl, hover=cut)
             trace.update(legendgroup=trace.name, showlegend=bool(cloud.name) and column == 1)
             shown.add_trace(trace, row=1, col=column)
     _same_axes(shown, np.concatenate([before.xy[rows], after.xy[rows]]))
     shown.update_layout(
-        legend={"orientation": "v", "x": 1.01, "y": 1, "font": {"size": 11}}, margin={"l": 16, "t": 84, "b": 24}
+        legend={"orientation": "v", "x": 1.01, "y": 1, "font": {"size": 11}}, margin={"l": 32, "t": 84, "b": 36}
     )
     return shown
 
@@ -78,5 +81,7 @@ def _same_axes(shown: go.Figure, xy: np.ndarray) -> None:
     for update, number in ((shown.update_xaxes, 0), (shown.update_yaxes, 1)):
         ends = [float(low[number] - pad[number]), float(high[number] + pad[number])]
         update(range=ends, showticklabels=False, zeroline=False, ticks="")
-    shown.update_xaxes(matches="x")
-    shown.update_yaxes(matches="y")
+    shown.update_xaxes(title={"text": "map axis 1 (no unit)", "font": {"size": 11}, "standoff": 4})
+    shown.update_yaxes(title={"text": "map axis 2 (no unit)", "font": {"size": 11}, "standoff": 4}, col=1)
+    shown.update_xaxes(matches="x", col=2)
+    shown.update_yaxes(matches="y", col=2)

@@ -10,6 +10,7 @@ import jinja2
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+CLEAR = "rgba(0,0,0,0)"
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
@@ -23,6 +24,14 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
+class Fold:
+    """A line that opens to tables; it needs no script."""
+
+    line: str
+    tables: Sequence[Table]
+
+
+@dataclass(frozen=True, eq=False)
 class Section:
     """A heading, a paragraph that says what to look at, and what there is to see."""
 
@@ -31,6 +40,7 @@ class Section:
     tables: Sequence[Table] = field(default_factory=tuple)
     figures: Sequence[go.Figure] = field(default_factory=tuple)
     code: str = ""
+    folds: Sequence[Fold] = field(default_factory=tuple)
 
 
 def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
@@ -39,18 +49,24 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     drawn = [{"section": section, "figures": [_draw(figure) for figure in section.figures]} for section in sections]
-    script = get_plotlyjs() if any(section.figures for section in sections) else ""
+    figures = [figure for section in sections for figure in section.figures]
+    script = get_plotlyjs() if figures else ""
+    # plotly writes the programs of its WebGL traces while it draws, and draws nothing where that is forbidden
+    webgl = any(trace.type.endswith("gl") for figure in figures for trace in figure.data)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title=title, subtitle=subtitle, sections=drawn, script=script
+        title=title, subtitle=subtitle, sections=drawn, script=script, webgl=webgl
     )
 
 
 def _draw(figure: go.Figure) -> str:
-    figure.update_layout(autosize=True, width=None)
+    # on the page's own ground, which may be dark
+    figure.update_layout(autosize=True, width=None, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR)
+    figure.update_layout(modebar={"bgcolor": CLEAR, "color": "#888888"})
     return str(
         figure.to_html(
             full_html=False,
             include_plotlyjs=False,
+            auto_play=False,
             config={"responsive": True, "displaylogo": False, "showSendToCloud": False},
             default_width="100%",
         )

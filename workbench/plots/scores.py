@@ -52,7 +52,7 @@ def scores_figure(
             )
         )
     n = scores["after"]["scores"][names[0]]["n"]
-    shown.update_xaxes(title=f"score, 95% bootstrap interval, n = {n:,}")
+    shown.update_xaxes(title=f"score (no unit), 95% bootstrap interval, n = {n:,}")
     labels = [house.text(name, 40) for name in names]
     shown.update_yaxes(
         range=[len(names) - 0.4, -0.6], tickvals=list(range(len(names))), ticktext=labels, zeroline=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from workbench.data.load import load
 from workbench.data.prepare import prepare
 from workbench.errors import DataError
+from workbench.spaces.bootstrap import Metric, interval
 from workbench.spaces.encode import Space
-from workbench.spaces.evaluate import ALIKE
+from workbench.spaces.evaluate import ALIKE, Score
 from workbench.spaces.neighbours import nearest
 
 if TYPE_CHECKING:
@@ -62,6 +64,22 @@ class NeighbourChange:
 
     def __len__(self) -> int:
         return len(self.change)
+
+    @cached_property
+    def mean(self) -> Score:
+        """Mean change over the texts it is defined for, with its interval; 0 for the same model."""
+        return mean_score(self.change[np.isfinite(self.change)], "" if np.isfinite(self.change).any() else self.why)
+
+    @property
+    def sentence(self) -> str:
+        """The mean change, what it was measured on and how to read it."""
+        if self.mean.value is None:
+            return f"Change of the neighbours is undefined: {self.mean.why}."
+        return (
+            f"The {self.k} nearest texts of a text (in all dimensions, so without the noise of a layout) changed by "
+            f"{self.mean} on average over {self.mean.n:,} texts; 1 − Jaccard is 0 for the same texts, 1 for none in common."
+            f"{f' {self.why[0].upper()}{self.why[1:]}.' if self.why else ''}"
+        )
 
     def moved(self, row: int) -> Moved:
         """Which neighbours of a text came, went and stayed; none where undefined."""
@@ -143,6 +161,21 @@ def neighbour_change(before: Space, after: Space, k: int = 10) -> NeighbourChang
         new,
         f"{bad} texts have a zero or not finite vector under one model" if bad else "",
     )
+
+
+def mean_score(values: np.ndarray, why: str = "") -> Score:
+    """The mean of one value for each text, with its 95 % bootstrap interval.
+
+    Args:
+        values: shape (n,), finite.
+        why: why it is undefined; empty where it is not.
+    """
+    metric = Metric("mean", np.asarray(values, dtype=float), np.arange(len(values)), why=why)
+    value, reason = metric.statistic()
+    low, high = None, None
+    if value is not None:
+        low, high, reason = interval(metric, seed=0, resamples=1000)
+    return Score(value, low, high, len(values), len(values), reason)
 
 
 def neighbours_of(unit: np.ndarray, row: int, k: int = 10) -> list[tuple[int, float]]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
+import multiprocessing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench import files
 from workbench.catalog import models
 from workbench.errors import DataError, ModelError
+from workbench.spaces import kept
+from workbench.spaces.encoding import encoded
+from workbench.spaces.kept import BLOCK_ROWS
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
@@ -29,7 +29,8 @@ class Space:
 
     Attributes:
         texts: n texts.
-        vectors: float32, shape (n, d), as the model gives them: unit length only where the model normalises.
+        vectors: float32, shape (n, d), as the model gives them: unit length only where the model normalises. Large ones
+            are only mapped into memory.
         model: name of the model.
         model_fingerprint: 16 hex digits of the weights and settings that made the vectors.
         prompt: text that was put before every text.
@@ -52,18 +53,30 @@ class Space:
     @property
     def usable(self) -> np.ndarray:
         """bool, shape (n,): the vector is finite and not zero."""
-        finite = np.isfinite(self.vectors).all(axis=1)
-        return finite & (np.abs(np.where(finite[:, None], self.vectors, 0)).max(axis=1, initial=0) > 0)
+        parts = [_usable(self.vectors[start : start + BLOCK_ROWS]) for start in range(0, len(self.vectors), BLOCK_ROWS)]
+        return np.concatenate(parts) if parts else np.zeros(0, bool)
 
     @property
     def unit(self) -> np.ndarray:
         """float32, shape (n, d): vectors of length 1; rows that are not usable stay zero."""
-        clean = np.where(self.usable[:, None], self.vectors, 0)
-        # First to a largest value of 1, since squares of very large or small numbers leave the range of float32.
-        largest = np.abs(clean).max(axis=1, initial=0, keepdims=True)
-        clean = clean / np.where(largest > 0, largest, 1)
-        length = np.linalg.norm(clean, axis=1, keepdims=True)
-        return (clean / np.where(length > 0, length, 1)).astype(np.float32)
+        made = kept.room(*self.vectors.shape)
+        for start in range(0, len(self.vectors), BLOCK_ROWS):
+            made[start : start + BLOCK_ROWS] = _unit(self.vectors[start : start + BLOCK_ROWS])
+        return made
+
+
+def _usable(vectors: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(vectors).all(axis=1)
+    return np.asarray(finite & (np.abs(np.where(finite[:, None], vectors, 0)).max(axis=1, initial=0) > 0))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    clean = np.where(_usable(vectors)[:, None], vectors, 0)
+    # First to a largest value of 1, since squares of very large or small numbers leave the range of float32.
+    largest = np.abs(clean).max(axis=1, initial=0, keepdims=True)
+    clean = clean / np.where(largest > 0, largest, 1)
+    length = np.linalg.norm(clean, axis=1, keepdims=True)
+    return np.asarray(clean / np.where(length > 0, length, 1))
 
 
 def embed(
@@ -72,7 +85,7 @@ def embed(
     *,
     prompt: str = "",
     labels: Sequence[object] | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Space:
@@ -83,9 +96,10 @@ def embed(
         model: a name, a folder, a run (anything with a `.model_folder`), or a loaded SentenceTransformer.
         prompt: put before every text.
         labels: n labels that travel with the texts.
-        batch_size: texts of one forward pass.
+        batch_size: texts of one forward pass at most; None leaves it to their tokens.
         device: torch device; None lets Sentence Transformers choose.
-        progress: called with (texts done, texts to do).
+        progress: called with (texts done, texts to do). An exception that it raises ends the encoding; what is done
+            counts the next time.
 
     Returns:
         A `Space` with float32 vectors of shape (n, d), rows in the order of `texts`.
@@ -100,8 +114,8 @@ def embed(
         raise DataError(
             f"expected a list of texts, got {type(texts).__name__}; of a table take one column: data.column(name)"
         )
-    if batch_size < 1:
-        raise DataError(f"expected a batch_size of at least 1, got {batch_size}; 64 is usual")
+    if batch_size is not None and batch_size < 1:
+        raise DataError(f"expected a batch_size of at least 1, got {batch_size}; leave it out")
     texts = list(texts)
     for row, text in enumerate(texts, 1):
         if not isinstance(text, str):
@@ -114,16 +128,32 @@ def embed(
         )
     name, fingerprint = _identity(model)
     distinct = list(dict.fromkeys(texts))
-    cache = _cache_file(distinct, fingerprint, prompt)
-    vectors = _cached(cache, len(distinct)) if cache else None
-    if vectors is None:
-        vectors = _encode(distinct, model, prompt=prompt, batch_size=batch_size, device=device, progress=progress)
-        if cache:
-            _keep(cache, vectors)
+    vectors = _vectors(distinct, model, fingerprint, prompt, batch_size, device, progress)
     place = {text: row for row, text in enumerate(distinct)}
     rows = np.fromiter((place[text] for text in texts), dtype=np.int64, count=len(texts))
-    kept = None if labels is None else tuple(str(label) for label in labels)
-    return Space(tuple(texts), vectors[rows], name, fingerprint, prompt, kept)
+    given = None if labels is None else tuple(str(label) for label in labels)
+    return Space(tuple(texts), kept.take(vectors, rows), name, fingerprint, prompt, given)
+
+
+def _vectors(
+    texts: list[str],
+    model: Any,
+    fingerprint: str,
+    prompt: str,
+    most: int | None,
+    device: str | None,
+    progress: Progress | None,
+) -> np.ndarray:
+    """float32 (n, d): from the disk, or made and put there."""
+    if not texts:
+        return np.zeros((0, _loaded(model, device).get_embedding_dimension()), dtype=np.float32)
+    path = kept.place(texts, fingerprint, prompt)
+    vectors = kept.read(path, len(texts))
+    if vectors is None:
+        with kept.Making(path, len(texts)) as making:
+            _encode(texts, _loaded(model, device), making, prompt=prompt, most=most, progress=progress)
+            vectors = making.whole()
+    return vectors
 
 
 def _identity(model: object) -> tuple[str, str]:
@@ -146,9 +176,7 @@ def model_folder(model: object) -> Path | None:
 
 def short_name(source: Path) -> str:
     """A name for people: the Hub id, the run, or the folder without the way to it."""
-    if not source.is_dir():
-        return str(source)
-    return source.parent.name if source.name == "model" else source.resolve().name
+    return models.short_name(source) if source.is_dir() else str(source)
 
 
 def loaded_name(model: Any) -> str:
@@ -172,53 +200,26 @@ def _loaded_fingerprint(model: Any) -> str:
 
 
 def _encode(
-    texts: list[str], model: Any, *, prompt: str, batch_size: int, device: str | None, progress: Progress | None
-) -> np.ndarray:
-    """float32 (n, d). In pieces, so that progress moves; each piece holds texts of like length."""
-    source = model_folder(model)
-    if source is not None:
-        model = models.load(source, device=device)
-    if not texts:
-        return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
-    order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-    vectors: np.ndarray | None = None
-    step = batch_size * 8
-    for start in range(0, len(order), step):
-        rows = order[start : start + step]
-        part = model.encode(
-            [prompt + texts[row] for row in rows], batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
-        )
-        if vectors is None:
-            vectors = np.zeros((len(texts), part.shape[1]), dtype=np.float32)
-        vectors[rows] = part
+    texts: list[str], model: Any, making: kept.Making, *, prompt: str, most: int | None, progress: Progress | None
+) -> None:
+    """Make the vectors that are not made yet."""
+    missing = np.flatnonzero(~making.done)
+    done = len(texts) - len(missing)
+    for rows, part in encoded(model, texts, missing, prompt=prompt, most=most):
+        making.put(rows, part)
+        done += len(rows)
         if progress:
-            progress(min(start + step, len(order)), len(order))
-    assert vectors is not None
-    return vectors
+            progress(done, len(texts))
 
 
-def _cache_file(texts: list[str], fingerprint: str, prompt: str) -> Path | None:
-    if not texts:
-        return None
-    digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass"))
-    for text in texts:
-        raw = text.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "little") + raw)
-    return files.home() / "vectors" / fingerprint / f"{digest.hexdigest()[:32]}.npy"
+def _loaded(model: Any, device: str | None) -> Any:
+    """A model that is loaded; the process that panels share keeps its last ones."""
+    source = model_folder(model)
+    if source is None:
+        return model
+    if device is not None or multiprocessing.parent_process() is None:
+        return models.load(source, device=device)
+    from workbench.spaces import engine
 
-
-def _cached(path: Path, rows: int) -> np.ndarray | None:
-    try:
-        vectors: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return vectors if vectors.ndim == 2 and len(vectors) == rows and vectors.dtype == np.float32 else None
-
-
-def _keep(path: Path, vectors: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, vectors)
-    try:
-        files.replace_bytes(path, buffer.getvalue())
-    except OSError as error:
-        log.warning("vectors are not kept for next time: %s", error)
+    folder = str(models.files(source))
+    return engine.loaded(folder, engine.stamp_of(folder))

@@ -11,12 +11,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -28,6 +31,7 @@ from workbench.errors import RunError
 
 T = TypeVar("T")
 IDLE_S = 600.0
+REPORT_S = 0.2  # between two reports of what is done
 KEPT_VECTORS = 2000
 # Measured with MiniLM on 2 cores that others use too, 95th percentile: 1 text 35 ms, not 53; 4 texts 91 ms, not 132
 FEW = 4
@@ -46,18 +50,20 @@ class Engine:
         self._idle_s = idle_s
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._line: Connection | None = None
+        self._numbers, self._told = count(1), dict[int, tuple[Any, ...]]()
         self._timer: threading.Timer | None = None
         self._working = 0
 
     def submit(self, function: Callable[..., T], *arguments: Any, **options: Any) -> Future[T]:
         """Call a function of a module in the process; arguments and result are copied (pickled)."""
         with self._lock:
-            pool = self._pool = self._pool or _start()
+            pool = self._pool or self._start()
             with _without_script():
                 try:
                     job = pool.submit(function, *arguments, **options)
                 except BrokenProcessPool:  # it was killed while nothing was asked of it
-                    pool = self._pool = _start()
+                    pool = self._start()
                     job = pool.submit(function, *arguments, **options)
             self._working += 1
             if self._timer is not None:
@@ -65,14 +71,34 @@ class Engine:
         job.add_done_callback(lambda ended: self._done(ended, pool))
         return job
 
-    def call(self, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    def call(
+        self, function: Callable[..., T], *arguments: Any, progress: Callable[..., None] | None = None, **options: Any
+    ) -> T:
         """As `submit`, and wait for the result.
+
+        Args:
+            function: of a module.
+            arguments: of the function.
+            progress: called, while this waits, with the newest of what the function tells its own `progress`:
+                [phase,] done and total. What it raises is raised here, and ends the work in the process at its next
+                report.
+            options: of the function.
 
         Raises:
             RunError: the process was killed, for instance for want of memory, or was ended meanwhile.
         """
+        number = next(self._numbers)
+        if progress is None:
+            job = self.submit(function, *arguments, **options)
+        else:
+            job = self.submit(_reporting, number, function, *arguments, **options)
         try:
-            return self.submit(function, *arguments, **options).result()
+            while progress is not None and wait([job], REPORT_S).not_done:
+                self._hear(number, progress)
+            return job.result()
+        except KeyboardInterrupt:  # whoever interrupts the command line does not wait for the work
+            self._kill()
+            raise
         except BrokenProcessPool:
             raise RunError(
                 "expected the process that holds the models to answer, but it is gone (killed, perhaps for want of memory); try again with fewer texts or a smaller model"
@@ -81,6 +107,31 @@ class Engine:
             raise RunError(
                 "expected the process that holds the models to answer, but it was ended to free its memory; try again"
             ) from None
+        finally:
+            if not job.done() and not job.cancel():
+                self._end(number)
+
+    def _hear(self, number: int, progress: Callable[..., None]) -> None:
+        with self._lock:
+            while self._line is not None and self._line.poll():
+                about, what = self._line.recv()
+                self._told[about] = what
+            newest = self._told.pop(number, None)
+        if newest is not None:
+            progress(*newest)
+
+    def _end(self, number: int) -> None:
+        """Let a piece of work end at its next report."""
+        with self._lock:
+            if self._line is not None:
+                self._line.send(number)
+
+    def _kill(self) -> None:
+        pid = self.pid
+        self.close()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def close(self) -> None:
         """End the process and free its memory. The next call starts another."""
@@ -95,6 +146,13 @@ class Engine:
     def pid(self) -> int | None:
         """Number of the process, None while there is none."""
         return next(iter(getattr(self._pool, "_processes", None) or ()), None)
+
+    def _start(self) -> ProcessPoolExecutor:
+        os.environ.update({**QUIET_THREADS, **os.environ})
+        spawned = multiprocessing.get_context("spawn")
+        self._line, its_end = spawned.Pipe()
+        self._pool = ProcessPoolExecutor(1, spawned, initializer=_begin, initargs=(its_end,))
+        return self._pool
 
     def _done(self, job: Future[Any], pool: ProcessPoolExecutor) -> None:
         with self._lock:
@@ -112,11 +170,6 @@ class Engine:
             pool, self._pool = (self._pool, None) if self._working == 0 else (None, self._pool)
         if pool is not None:
             pool.shutdown(wait=False)
-
-
-def _start() -> ProcessPoolExecutor:
-    os.environ.update({**QUIET_THREADS, **os.environ})
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
 
 
 @contextmanager
@@ -187,6 +240,31 @@ def stamp_of(model: str) -> int:
 
 # what runs inside
 
+_line: Connection | None = None
+_ended: set[int] = set()
+
+
+class Ended(Exception):
+    """Raised from a progress, it ends the work that reports to it."""
+
+
+def _reporting(number: int, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Call a function with a `progress` that tells the parent, and hears from it when to end."""
+    last, phase = 0.0, None
+
+    def progress(*what: Any) -> None:
+        nonlocal last, phase
+        assert _line is not None
+        while _line.poll():
+            _ended.add(_line.recv())
+        if number in _ended:
+            raise Ended
+        if time.monotonic() >= last + REPORT_S or what[:-2] != phase:
+            last, phase = time.monotonic(), what[:-2]
+            _line.send((number, what))
+
+    return function(*arguments, progress=progress, **options)
+
 
 def vectors(texts: Sequence[str], model: str | Path) -> np.ndarray:
     """Encode a few texts with a model that stays loaded; for answers while somebody types.
@@ -228,8 +306,10 @@ def loaded(folder: str, stamp: int) -> Any:
     return models.load(folder)
 
 
-def _begin() -> None:
+def _begin(line: Connection) -> None:
     """An interrupt of the notebook is not meant for this process; the end of the notebook is."""
+    global _line
+    _line = line
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from transformers.utils import logging

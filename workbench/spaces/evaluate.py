@@ -106,7 +106,7 @@ def evaluate(
     prompts: str | Mapping[str, str] | None = None,
     seed: int = 0,
     resamples: int = 1000,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -116,12 +116,12 @@ def evaluate(
     Two texts + score: Pearson and Spearman for four similarities. Text + label: neighbour purity.
 
     Args:
-        model: as for `embed`.
+        model: as for `embed`, or a model that gives its own `space(texts, prompt=...)`.
         examples: the table, or anything that `load` takes; above 20,000 rows a seeded sample is scored, and the note says so.
         prompts: text put before every text, or a mapping from column (anchor, positive, ...) to such a text.
         seed: seed of the sample and of the bootstrap.
         resamples: bootstrap resamples; 0 gives no intervals.
-        batch_size: texts of one forward pass.
+        batch_size: texts of one forward pass at most; None leaves it to their tokens.
         device: torch device; None lets Sentence Transformers choose.
         progress: called with (texts done, texts to do).
 
@@ -242,7 +242,7 @@ def compare(before: Evaluation, after: Evaluation, *, seed: int = 0, resamples: 
 def _delta(before: Evaluation, after: Evaluation, name: str, seed: int, resamples: int) -> Delta:
     first, second = before.scores[name], after.scores[name]
     if first.value is None or second.value is None:
-        return Delta(None, None, None, first.why or second.why)
+        return Delta(None, None, None, first.why if first.value is None else second.why)
     low, high, why = paired_interval(before.metrics[name], after.metrics[name], seed=seed, resamples=resamples)
     return Delta(low, second.value - first.value, high, why)
 
@@ -264,7 +264,7 @@ def _spaces(
     model: Any,
     columns: Mapping[str, list[str]],
     prompts: str | Mapping[str, str] | None,
-    batch_size: int,
+    batch_size: int | None,
     device: str | None,
     progress: Progress | None,
 ) -> dict[str, Space]:
@@ -274,7 +274,11 @@ def _spaces(
     for prompt in dict.fromkeys(wanted.values()):
         names = [name for name in columns if wanted[name] == prompt]
         texts = [text for name in names for text in columns[name]]
-        joint = embed(texts, model, prompt=prompt, batch_size=batch_size, device=device, progress=progress)
+        joint = (
+            model.space(texts, prompt=prompt)
+            if hasattr(model, "space")
+            else embed(texts, model, prompt=prompt, batch_size=batch_size, device=device, progress=progress)
+        )
         size = len(columns[names[0]])
         for place, name in enumerate(names):
             part = slice(place * size, (place + 1) * size)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.spaces.cores import one_core_each
 from workbench.spaces.layout import exact_neighbours, themselves
 
 SHOWN = 10
@@ -124,24 +125,26 @@ def _strangers(
     places = xy.astype(np.float64)
     far = np.zeros(2)
     step = max(1, BLOCK_BYTES // (8 * n))
-    for start in range(0, m, step):
-        part = slice(start, start + step)
-        own = rows[part]
-        in_space = unit[own] @ unit.T
-        on_plane = -((places[own, None, 0] - places[:, 0]) ** 2 + (places[own, None, 1] - places[:, 1]) ** 2)
-        for number, (closeness, those) in enumerate(((in_space, on_map[part]), (on_plane, near[part]))):
-            closeness[np.arange(len(own)), own] = -np.inf
-            far[number] += sum(_beyond(closeness, those[:, column], k) for column in range(k))
+    with one_core_each():
+        for start in range(0, m, step):
+            part = slice(start, start + step)
+            own = rows[part]
+            in_space = unit[own] @ unit.T
+            on_plane = -((places[own, None, 0] - places[:, 0]) ** 2 + (places[own, None, 1] - places[:, 1]) ** 2)
+            far += _beyond(in_space, own, on_map[part], near[part]), _beyond(on_plane, own, near[part], on_map[part])
     worst = m * k * (2 * n - 3 * k - 1) / 2
     trust, continuity = 1 - far / worst
     return float(trust), float(continuity)
 
 
-def _beyond(closeness: np.ndarray, those: np.ndarray, k: int) -> int:
-    """By how many ranks one neighbour of each row, by row number, lies outside of the k nearest; summed."""
-    level = closeness[np.arange(len(those)), those]
-    rank = np.count_nonzero(closeness > level[:, None], axis=1) + 1
-    return int((rank - k).clip(0).sum())
+def _beyond(closeness: np.ndarray, own: np.ndarray, those: np.ndarray, nearest: np.ndarray) -> int:
+    """By how many ranks k rows, by row number, lie outside of the k nearest of each row; summed."""
+    k = those.shape[1]
+    level = np.take_along_axis(closeness, those, axis=1)
+    outside = level < np.take_along_axis(closeness, nearest[:, -1:], axis=1)
+    closeness[np.arange(len(own)), own] = -np.inf
+    beyond = (np.count_nonzero(closeness[row] > level[row, column]) + 1 - k for row, column in np.argwhere(outside))
+    return sum(max(0, int(ranks)) for ranks in beyond)
 
 
 def _rank_correlation(unit: np.ndarray, xy: np.ndarray, seed: int) -> tuple[float | None, int]:

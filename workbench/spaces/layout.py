@@ -7,15 +7,15 @@ result is the same on any number of cores.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.spaces.cores import cores
 from workbench.spaces.encode import Progress
-from workbench.spaces.neighbours import nearest
+from workbench.spaces.mutual import nearest_others
 
 ROUNDS, ROUNDS_OF_FEW = 200, 500
 FEW = 10_000  # up to so many texts, more rounds still make a better map
@@ -48,41 +48,21 @@ class Graph:
     weight: np.ndarray
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def exact_neighbours(
-    unit: np.ndarray, k: int, *, progress: Progress = lambda done, total: None, piece: int = 256
+    unit: np.ndarray, k: int, *, progress: Progress = lambda done, total: None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows of each row, as `nearest` finds them, on two cores.
+    """The k nearest other rows of each row, as `nearest` finds them.
 
     Args:
         unit: float32, shape (n, d), rows of unit length; n > k.
         k: neighbours of each row.
         progress: called with (rows done, rows to do).
-        piece: rows that are looked up between two reports.
 
     Returns:
         (rows, distances): int64 and float32, shape (n, k): row numbers, nearest first, and 1 - cosine.
     """
-
-    def look_up(start: int) -> tuple[np.ndarray, np.ndarray]:
-        queries = unit[start : start + piece]
-        rows, cosine = nearest(queries, unit, k + 1)
-        others = ~themselves(rows, start)
-        return rows[others].reshape(-1, k), cosine[others].reshape(-1, k)
-
-    starts, found = range(0, len(unit), piece), []
-    pool = ThreadPoolExecutor(2)
-    try:
-        for start, part in zip(starts, pool.map(look_up, starts), strict=True):
-            found.append(part)
-            progress(min(start + piece, len(unit)), len(unit))
-    finally:  # whoever stops it does not wait for what is left
-        pool.shutdown(cancel_futures=True)
-    return np.concatenate([rows for rows, _ in found]), (1 - np.concatenate([cosine for _, cosine in found])).clip(0)
+    rows, cosine = nearest_others(unit, k, progress=progress)
+    return rows, (1 - cosine).clip(0)
 
 
 def themselves(found: np.ndarray, first: int) -> np.ndarray:
@@ -162,17 +142,22 @@ def lay_out(
         float32, shape (n, 2).
     """
     draw = np.random.default_rng(seed)
-    at = _spread(start, draw)
+    at = spread(start, draw)
     parts = list(_parts(graph, 1 / rounds))  # a weaker tie would pull less than once
     with ThreadPoolExecutor(cores()) as pool:
         for done in range(rounds):
-            pace = 1 - done / rounds
-            push = pace * min(1, GENTLE + (1 - GENTLE) * 2 * done / rounds)
+            pace, push = paces(done, rounds)
             others = draw.integers(0, len(at), size=(DRAWN, len(at)), dtype=np.int32)
             at = np.concatenate(list(pool.map(lambda part: _pushed(at, others, part, pace, push), parts)))  # noqa: B023
             at = np.concatenate(list(pool.map(lambda part: _pulled(at, part, pace), parts)))  # noqa: B023
             progress(done + 1, rounds)
     return np.stack([at.real, at.imag], axis=1)
+
+
+def paces(done: int, rounds: int) -> tuple[float, float]:
+    """(share of a whole pull, share of a whole push) in a round after `done` others, each in (0, 1]."""
+    pace = 1 - done / rounds
+    return pace, pace * min(1, GENTLE + (1 - GENTLE) * 2 * done / rounds)
 
 
 def aligned(xy: np.ndarray, onto: np.ndarray) -> np.ndarray:
@@ -219,7 +204,7 @@ def _parts(graph: Graph, lightest: float) -> Iterator[_Part]:
         low = high
 
 
-def _spread(start: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+def spread(start: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """The start as complex64 (n,), its farthest 10 from the middle, stirred a little so that copies can part."""
     centred = start - start.mean(axis=0)
     farthest = np.abs(centred).max()

@@ -240,8 +240,8 @@ def _values(unit: np.ndarray, names: np.ndarray | None) -> dict[str, float | str
         why = "one text has no other to be compared with" if n else "there is no text with a usable vector"
         return dict.fromkeys(MEASURES, why)
     found: dict[str, float | str] = {
-        "mean_cosine": _mean_cosine(unit),
-        "effective_rank": _effective_rank(unit),
+        "mean_cosine": mean_cosine(unit),
+        "effective_rank": effective_rank(unit),
         "uniformity": _uniformity(unit),
     }
     if float(np.abs(unit - unit[0]).max()) < ALIKE:
@@ -251,14 +251,23 @@ def _values(unit: np.ndarray, names: np.ndarray | None) -> dict[str, float | str
     return {**found, "neighbour_purity": _purity(near, names), "hubness": _hubness(near)}
 
 
-def _mean_cosine(unit: np.ndarray) -> float:
-    """Over all pairs of different rows: the square of the sum holds them all."""
+def mean_cosine(unit: np.ndarray) -> float:
+    """Mean cosine of all pairs of different rows: the square of their sum holds them all.
+
+    Args:
+        unit: float32, shape (n, d), rows of unit length; n > 1.
+    """
     n, total = len(unit), unit.sum(axis=0, dtype=float)
     own = float(np.square(unit, dtype=float).sum())
     return min(1.0, (float(total @ total) - own) / (n * (n - 1)))
 
 
-def _effective_rank(unit: np.ndarray) -> float:
+def effective_rank(unit: np.ndarray) -> float:
+    """How many directions the rows use: exp of the entropy of their singular values.
+
+    Args:
+        unit: float32, shape (n, d), rows of unit length; n > 0.
+    """
     rows = unit.astype(float)
     gram = rows.T @ rows if len(rows) > rows.shape[1] else rows @ rows.T
     share = np.sqrt(np.maximum(np.linalg.eigvalsh(gram), 0))

@@ -6,17 +6,20 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.spaces.encode import Progress, Space
+from workbench.spaces.cores import one_core_each
+from workbench.spaces.encode import Space
 from workbench.spaces.faithful import SHOWN, Faithfulness, faithfulness
 from workbench.spaces.layout import MIN_DIST, aligned, exact_neighbours, fuzzy_graph, lay_out, rounds_for
+from workbench.spaces.on_torch import exact_neighbours_on, gpu, lay_out_on
 
 Engine = Literal["workbench", "umap-learn"]
 FEWEST = 4
@@ -130,7 +133,8 @@ def project(
     neighbours: int = 15,
     start: np.ndarray | None = None,
     engine: Engine = "workbench",
-    progress: Progress = lambda done, total: None,
+    device: str | None = None,
+    progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> Projection:
     """Place the texts of a space on a plane so that neighbours stay neighbours.
 
@@ -144,7 +148,9 @@ def project(
         neighbours: size of the neighbourhood that is kept together; fewer where there are fewer texts.
         start: float, shape (n, 2), positions to start from; None starts from PCA.
         engine: what lays out: this package, or umap-learn, which takes longer and is the reference.
-        progress: called with (hundredths done, 100).
+        device: torch device for neighbours and layout; None takes a GPU where torch is loaded and has one, else NumPy.
+        progress: called with (phase, done, total): "neighbours" and texts, "layout" and rounds, "judging the map" and
+            maps. What it raises ends the work.
 
     Raises:
         DataError: fewer than 1 neighbour is asked for, the seed is none, there is no such engine, or not one start for
@@ -169,26 +175,27 @@ def project(
     first = flat if start is None else np.asarray(start, dtype=np.float32)[usable]
     first = np.where(np.isfinite(first), first, flat)  # a text may have had no place before
     wanted = min(max(k, SHOWN), len(unit) - 1)
-    rows, distances = exact_neighbours(unit, wanted, progress=_share(progress, 0, 60))
+    device = device or gpu()
+    look_up = partial(exact_neighbours_on, device) if device else exact_neighbours
+    rows, distances = look_up(unit, wanted, progress=partial(progress, "neighbours"))
     settings = {"neighbours": k, "metric": "cosine", "min_dist": MIN_DIST, "start": "pca" if start is None else "given"}
+    if device:
+        settings["device"] = device
     if engine == "workbench":
         graph = fuzzy_graph(rows[:, :k], distances[:, :k])
         settings["rounds"] = rounds = rounds_for(len(unit))
-        placed = lay_out(graph, first, seed=seed, rounds=rounds, progress=_share(progress, 60, 95))
+        move = partial(lay_out_on, device) if device else lay_out
+        placed = move(graph, first, seed=seed, rounds=rounds, progress=partial(progress, "layout"))
     else:
         placed = _umap_learn(unit, rows[:, :k], distances[:, :k], seed, first)
     xy[usable] = aligned(placed, first)
+    progress("judging the map", 0, 1)
     kept = faithfulness(unit, xy[usable], k=k, seed=seed, nearest_rows=rows)
-    progress(100, 100)
+    progress("judging the map", 1, 1)
     by = f"{engine} {version('embedding-workbench' if engine == 'workbench' else engine)}"
     why = "fewer than 3 neighbourhoods of texts" if kept.trustworthiness is None else ""
     took = time.perf_counter() - began
     return Projection(space, xy, "umap", by, seed, k, kept.trustworthiness, why, kept, settings, took)
-
-
-def _share(progress: Progress, low: int, high: int) -> Progress:
-    """The progress of a stage as a part of the whole, in hundredths."""
-    return lambda done, total: progress(low + (high - low) * done // total, 100)
 
 
 def displaced(before: Projection, after: Projection) -> np.ndarray:
@@ -239,19 +246,24 @@ def pca(vectors: np.ndarray) -> np.ndarray:
     out = np.zeros((len(vectors), 2), dtype=np.float32)
     if len(vectors) < 2:
         return out
-    centred = vectors - vectors.mean(axis=0)
+    with one_core_each():
+        placed = _on_axes(vectors - vectors.mean(axis=0))
+    spread = float(np.abs(placed).max())
+    if spread > 1e-6:  # less is rounding noise of vectors that are all alike
+        out[:, : placed.shape[1]] = placed / spread * 10
+    return out
+
+
+def _on_axes(centred: np.ndarray) -> np.ndarray:
+    """float32, shape (n, 2 or d if fewer): rows on the two axes along which they spread most."""
     gram = (centred.T @ centred).astype(np.float64)
-    # Subspace iteration: all axes of 384 dimensions take LAPACK 2 s where other programs keep the cores busy
+    # Subspace iteration, which is quicker than all axes
     basis = np.random.default_rng(0).normal(size=(len(gram), min(len(gram), 16)))
     for _ in range(40):
         basis = np.linalg.qr(gram @ basis)[0]
     axes = (basis @ np.linalg.eigh(basis.T @ gram @ basis)[1])[:, ::-1][:, :2].astype(np.float32)  # (d, 2)
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])])
-    placed = centred @ (axes * np.where(signs == 0, 1, signs))
-    spread = float(np.abs(placed).max())
-    if spread > 1e-6:  # less is rounding noise of vectors that are all alike
-        out[:, : placed.shape[1]] = placed / spread * 10
-    return out
+    return np.asarray(centred @ (axes * np.where(signs == 0, 1, signs)))
 
 
 def _distinct(unit: np.ndarray) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import ModelError
+from workbench.recipe import Recipe
 from workbench.spaces.encode import Space, embed
 from workbench.spaces.project import Engine, Projection, part_of, pca, project
 
@@ -52,6 +53,15 @@ def run_folder(model: str | Path) -> Path | None:
             if (folder / "recipe.yaml").is_file() and (folder == Path(model) or Path(model).name == "model"):
                 return folder
     return None
+
+
+def recipe_of(model: Any) -> Recipe | None:
+    """The recipe of a run, given as such or as a path to it or its model; None where a model comes from no run."""
+    if isinstance(model, str | Path):
+        folder = run_folder(model)
+        return None if folder is None else Recipe.from_yaml(folder / "recipe.yaml")
+    found = getattr(model, "recipe", None)
+    return found if isinstance(found, Recipe) else None
 
 
 def embed_in_pieces(

@@ -21,6 +21,7 @@ class RunFolder:
     loss.py         source of a loss of one's own
     scores.json     evaluation before and after, with intervals and the rows that changed
     rows/           rows that were given in memory and stand nowhere else
+    film/           texts of the film, and their vectors at each of its moments
     checkpoints/    what resume goes on from; each is complete once it holds `complete.json`
     model/          the finished model with its card, renamed into place last
     """
@@ -66,6 +67,10 @@ class RunFolder:
     @property
     def rows(self) -> Path:  # noqa: D102
         return self.path / "rows"
+
+    @property
+    def film(self) -> Path:  # noqa: D102
+        return self.path / "film"
 
     @property
     def checkpoints(self) -> Path:  # noqa: D102

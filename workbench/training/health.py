@@ -16,7 +16,7 @@ from workbench.checks.finding import Finding
 from workbench.checks.spread import spread
 from workbench.errors import RunError
 from workbench.recipe import Recipe
-from workbench.steps import total_steps
+from workbench.steps import batched_rows, total_steps
 from workbench.training.records import EventWriter, clean
 
 if TYPE_CHECKING:
@@ -51,13 +51,15 @@ class Health:
         self, recipe: Recipe, train: Examples, events: EventWriter, before: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         self.events, self.train, self.seed = events, train, recipe.seed
-        self.steps = total_steps(recipe, len(train))
+        self.steps = total_steps(recipe, batched_rows(recipe, train.to_training()))
         self.watch = Watch(recipe, self.steps)
         for event in before:
             self.watch.see(event)
         looks = [event["seconds"] for event in before if event["kind"] == "probe"]
         self.seconds, self.cost = sum(looks), looks[-1] if looks else 0.0
         self.reason = ""
+        # of an adapter whole texts cost nothing, since their vectors are kept
+        self.letters = PROBE_LETTERS if recipe.method == "full" else (None,)
         self.looks = not PROBED <= set(recipe.watch_off)
         self._features: Any = None
 
@@ -132,7 +134,7 @@ class Health:
         from sentence_transformers.util import batch_to_device
 
         if self._features is None:
-            self._features = model.preprocess(probe_texts(self.train, self.seed))
+            self._features = model.preprocess(probe_texts(self.train, self.seed, self.letters))
         training, cards = model.training, [model.device] if model.device.type == "cuda" else []
         model.eval()
         try:
@@ -143,8 +145,11 @@ class Health:
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
 
-def probe_texts(train: Examples, seed: int) -> list[str]:
-    """The beginnings of up to 64 different texts of a table, drawn by a seed; of all classes where there are some."""
+def probe_texts(train: Examples, seed: int, cuts: Sequence[int | None] = PROBE_LETTERS) -> list[str]:
+    """The beginnings of up to 64 different texts of a table, drawn by a seed; of all classes where there are some.
+
+    `cuts` are numbers of letters to try, None for whole texts, until there are enough different ones.
+    """
     rows = np.random.default_rng(seed).permutation(len(train))[:CANDIDATES]
     part = train.dataset.select(rows)
     if train.label is not None and train.roles[train.label] == "label":
@@ -154,7 +159,7 @@ def probe_texts(train: Examples, seed: int) -> list[str]:
         part = part.select(turns.groupby(turns).cumcount().sort_values(kind="stable").index.tolist())
     columns = [part[name][:] for name in train.texts]
     texts: list[str] = []
-    for letters in PROBE_LETTERS:
+    for letters in cuts:
         texts = list(dict.fromkeys(str(text)[:letters] for row in zip(*columns, strict=True) for text in row))
         if len(texts) >= PROBE_TEXTS:
             break

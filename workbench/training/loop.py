@@ -5,6 +5,7 @@ Only the worker process imports this module.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,16 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from workbench.cards.script import arguments
 from workbench.catalog import losses as catalog
 from workbench.checks.finding import Finding
+from workbench.checks.trial_batch import computes_bf16
 from workbench.files import replace_text
 from workbench.recipe import Recipe
 from workbench.spaces.lean import Lean
-from workbench.steps import steps_of
+from workbench.steps import batched_rows, steps_of
+from workbench.training.film import Filming
 from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
 from workbench.training.health import Health
 from workbench.training.records import STATUS_EVERY_S, Status, write_status
+from workbench.training.split import Split
 
 LOSS_WEIGHTS = "loss_weights.pt"
 
@@ -66,10 +71,12 @@ class Recorder(TrainerCallback):
         folder: RunFolder,
         recipe: Recipe,
         health: Health,
+        film: Filming,
         status: Status,
         score: Callable[[], Mapping[str, Any]] | None,
     ) -> None:
         self.folder, self.recipe, self.health, self.status, self.score = folder, recipe, health, status, score
+        self.film = film
         self.window, self.totals = Window(), Totals()
         self.grad_norm: float | None = None
         self.rate: float | None = None
@@ -88,6 +95,7 @@ class Recorder(TrainerCallback):
             kept = json.loads(checkpoint.read_text(encoding="utf-8"))
             self.window, self.totals = Window(**kept["window"]), Totals(**kept["totals"])
         self.health.begin(kwargs["model"], state.global_step)
+        self.film.begin(kwargs["model"], state.global_step, state.max_steps)
         self._say(state, phase="training", force=True)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -126,6 +134,7 @@ class Recorder(TrainerCallback):
         trained_s = self.totals.seconds + self.window.seconds
         doubtful = any(finding.severity != "note" for finding in found)
         self.health.after_step(kwargs["model"], step, doubtful=doubtful, last=last, trained_s=trained_s)
+        self.film.after_step(kwargs["model"], step, state.epoch or 0.0, trained_s)
         if self.health.reason or self.folder.stop.exists():
             self.reason = "" if last else self.health.reason or "stopped as asked"
             control.should_training_stop = True
@@ -181,6 +190,7 @@ class Recorder(TrainerCallback):
             epoch=round(state.epoch or 0.0, 4),
             left_s=left,
             health_s=round(self.health.seconds, 3),
+            film_s=round(self.film.seconds, 3),
             updated=now,
         )
         write_status(self.folder.status, self.status)
@@ -195,9 +205,29 @@ class RunTrainer(SentenceTransformerTrainer):
         if self._lean:
             parts["model"].forward = self._lean
         self._own_loss: torch.nn.Module = parts["loss"]
+        self._split = Split(parts["model"], parts["loss"], self._did_not_fit) if recipe.method == "full" else None
+        if self._split:
+            parts["model"].forward = self._split
         super().__init__(callbacks=[recorder], **parts)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and back over one batch: whole where it fits into memory, else in parts."""
+        take: Callable[[], Any] = partial(super().training_step, model, inputs, num_items_in_batch)
+        if self._split is None:
+            return take()
+        recorded = copy.deepcopy(self.recorder.window)
+
+        def again() -> None:
+            self.recorder.window = copy.deepcopy(recorded)
+
+        loss: torch.Tensor = self._split.step(inputs, take, self.compute_loss_context_manager, again)
+        return loss
+
+    def _did_not_fit(self, places: int, part: int, why: str) -> None:
+        said = " ".join(why.split())[:300]
+        self.recorder.health.write("split", step=self.state.global_step + 1, places=places, part_places=part, why=said)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -238,7 +268,11 @@ class RunTrainer(SentenceTransformerTrainer):
             torch.save(own, place / LOSS_WEIGHTS)
 
     def _load_from_checkpoint(self, checkpoint_path: str, *rest: Any) -> None:
-        super()._load_from_checkpoint(checkpoint_path, *rest)
+        model: Any = self.model
+        if self.recipe.method == "adapter":
+            model.restore(checkpoint_path)
+        else:
+            super()._load_from_checkpoint(checkpoint_path, *rest)
         own = Path(checkpoint_path) / LOSS_WEIGHTS
         if own.is_file():
             self._own_loss.load_state_dict(torch.load(own, map_location="cpu", weights_only=True), strict=False)
@@ -275,7 +309,10 @@ def build(
         args=SentenceTransformerTrainingArguments(
             output_dir=str(folder.checkpoints),
             **arguments(
-                recipe, rows=len(data), device=device, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+                recipe,
+                rows=batched_rows(recipe, data),
+                device=device,
+                bf16=computes_bf16(device),
             ),
         ),
         train_dataset=data,

@@ -30,12 +30,14 @@ class Status:
         phase: what it is doing, in words.
         step, total_steps: optimizer steps done and planned.
         pid, born: process number and its start time in seconds since 1970, to tell it from a later process.
+        folder: the run folder that this process works on, to tell it from a copy.
         started, updated: seconds since 1970.
         left_s: estimated seconds to the end, None while unknown.
         reason: why it stopped or failed, in one sentence.
         device: where it computes, such as cpu or cuda:0 (name).
         attempt: 1, and one more for each resume.
         health_s: seconds that the looks at probe texts have taken.
+        film_s: seconds that the looks for the film have taken.
     """
 
     said: State = "starting"
@@ -45,6 +47,7 @@ class Status:
     epoch: float = 0.0
     pid: int | None = None
     born: float | None = None
+    folder: str = ""
     started: float = 0.0
     updated: float = 0.0
     left_s: float | None = None
@@ -52,6 +55,7 @@ class Status:
     device: str = ""
     attempt: int = 1
     health_s: float = 0.0
+    film_s: float = 0.0
 
     def changed(self, **changes: Any) -> Status:
         """A copy with some values changed."""
@@ -107,7 +111,7 @@ def alive(status: Status, folder: Path | None = None) -> bool:
     try:
         process = psutil.Process(status.pid)
         same = status.born is None or abs(process.create_time() - status.born) < 2.0
-        here = folder is None or str(folder) in process.cmdline()
+        here = folder is None or str(folder) in (status.folder, *process.cmdline())
         return same and here and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

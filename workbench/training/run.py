@@ -22,8 +22,9 @@ from workbench.checks.during import recorded
 from workbench.checks.finding import Findings
 from workbench.errors import RecipeError, RunError
 from workbench.recipe import Recipe
-from workbench.spaces.engine import QUIET_THREADS
-from workbench.training import records
+from workbench.spaces.film import Film
+from workbench.training import records, warm
+from workbench.training.film import read_film
 from workbench.training.folder import RunFolder
 from workbench.training.records import State, Status
 
@@ -114,6 +115,15 @@ class Run:
     def findings(self) -> Findings:
         """What was found while it trained, the worst first; each has `.fix()`, a changed recipe for another run."""
         return recorded(self.events(), self.recipe)
+
+    @property
+    def film(self) -> Film:
+        """The vectors of a sample of texts at moments of the run, as far as they were taken; `show_film` draws them.
+
+        Raises:
+            RunError: the run has kept none, with the reason.
+        """
+        return read_film(self.files)
 
     def log(self, lines: int = 40) -> str:
         """The end of what the worker printed."""
@@ -292,7 +302,12 @@ def make_sure_trusted(recipe: Recipe, trust_code: bool) -> None:
 
 
 def start_worker(place: RunFolder) -> None:
-    """A process in a session of its own with its output in a file: it outlives the kernel, the terminal and the server."""
+    """A process in a session of its own with its output in a file: it outlives the kernel, the terminal and the server.
+
+    It is the one that waits with its libraries loaded, where a panel has started one.
+    """
+    if warm.waiting().hand_over(place):
+        return
     with place.log.open("ab") as log:
         subprocess.Popen(
             [sys.executable, "-m", "workbench.training.worker", str(place.path)],
@@ -300,5 +315,5 @@ def start_worker(place: RunFolder) -> None:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**QUIET_THREADS, **os.environ, "PYTHONUNBUFFERED": "1"},
+            env=warm.environment(),
         )

@@ -23,10 +23,13 @@ import psutil
 from workbench import files
 from workbench.catalog import models, weights
 from workbench.checks.during import recorded
+from workbench.data.examples import Examples
 from workbench.data.prepare import prepare
 from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
+from workbench.spaces.encode import Progress
 from workbench.spaces.evaluate import Evaluation, compare, evaluate
+from workbench.training.film import Filming
 from workbench.training.folder import RunFolder, step_of
 from workbench.training.health import Health, Unhealthy
 from workbench.training.records import (
@@ -65,6 +68,7 @@ def _work(folder: RunFolder) -> int:
         phase="loading libraries",
         pid=process.pid,
         born=process.create_time(),
+        folder=str(folder.path),
         updated=time.time(),
         reason="",
     )
@@ -130,7 +134,9 @@ class Session:
         self.recipe = read_run_recipe(folder)
         self.train, self.evaluation = prepare(self.recipe)
         self._check_data()
-        self.health = Health(self.recipe, self.train, events, read_events(folder.events)[0])
+        before = read_events(folder.events)[0]
+        self.health = Health(self.recipe, self.train, events, before)
+        self.film = Filming(self.recipe, folder, self.train, self.evaluation, events, before)
 
     def run(self) -> str:
         """Train and save. Returns why the run was stopped early, or an empty string."""
@@ -145,7 +151,7 @@ class Session:
         device, label = _device(self.recipe.device)
         set_seed(self.recipe.seed)
         self._say("loading the model", device=label)
-        model = self._model(device)
+        model = self._model(device) if self.recipe.method == "full" else self._stand_in(device)
         before = self._before(model, device)
         if self.recipe.lora:
             add_lora(model, self.recipe)
@@ -153,6 +159,7 @@ class Session:
             self.folder,
             self.recipe,
             self.health,
+            self.film,
             self.status,
             (lambda: self._scores(model)) if self.evaluation else None,
         )
@@ -169,7 +176,8 @@ class Session:
             trainer.train(resume_from_checkpoint=str(self.checkpoint) if self.checkpoint else None)
         except Unhealthy as error:
             reason = str(error)
-        self.status = recorder.status
+        self.film.end(model, trainer.state.global_step, trainer.state.epoch or 0.0)
+        self.status = recorder.status.changed(film_s=round(self.film.seconds, 3))
         reason = reason or recorder.reason or _short_of(trainer.state)
         after = self._after(model, before, trainer.state)
         self._save(model, trainer, recorder, after, label, time.time() - began, reason)
@@ -188,17 +196,21 @@ class Session:
 
     def _model(self, device: str) -> Any:
         """The base model as the recipe wants it: loaded, with its limit set, before any adapter."""
-        model = models.load(self.recipe.model, device=device, revision=self.recipe.revision)
-        if self.recipe.max_seq_length:
-            model.max_seq_length = self.recipe.max_seq_length
-        return model
+        return base_model(self.recipe, device)
+
+    def _stand_in(self, device: str) -> Any:
+        """What an adapter is trained in; until then it is the base model."""
+        from workbench.training.stand_in import stand_in
+
+        self._say("encoding all texts with the base model")
+        return stand_in(self.recipe, (self.train, self.evaluation), device, device)
 
     def _before(self, model: Any, device: str) -> Evaluation | None:
         """Scores of the base model, taken again on a resume since it costs seconds and keeps one way to do it."""
         if self.evaluation is None:
             return None
         self._say("scoring the base model")
-        base = self._model(device) if self.checkpoint else model
+        base = self._model(device) if self.checkpoint and self.recipe.method == "full" else model
         result = self._evaluate(base, 1000)
         if self.checkpoint is None:
             self.health.write("scores", step=0, epoch=0.0, **_values(result))
@@ -222,13 +234,7 @@ class Session:
 
     def _evaluate(self, model: Any, resamples: int) -> Evaluation:
         assert self.evaluation is not None
-        return evaluate(
-            model,
-            self.evaluation,
-            prompts=self.recipe.prompts,
-            batch_size=self.recipe.eval_batch_size,
-            resamples=resamples,
-        )
+        return score(model, self.evaluation, self.recipe, resamples=resamples)
 
     def _scores(self, model: Any) -> dict[str, Any]:
         values = _values(self._evaluate(model, 0))
@@ -244,6 +250,8 @@ class Session:
         self._say("writing the model and its card")
         if self.recipe.lora:
             merge_lora(model)
+        if self.recipe.method == "adapter":
+            model = model.put_into(self._model(str(model.device)))
         target = self.folder.unfinished_model
         shutil.rmtree(target, ignore_errors=True)
         facts = write.RunFacts(
@@ -266,6 +274,7 @@ class Session:
             attempt=self.status.attempt,
             findings=recorded(read_events(self.folder.events)[0], self.recipe),
             health_seconds=self.health.seconds,
+            film=self.film.told(recorder.totals.seconds + recorder.window.seconds),
         )
         model.save_pretrained(str(target), create_model_card=False)
         files.replace_text(target / "README.md", write.card(model, trainer, facts))
@@ -275,6 +284,28 @@ class Session:
     def _say(self, phase: str, **changes: Any) -> None:
         self.status = self.status.changed(said="running", phase=phase, updated=time.time(), **changes)
         write_status(self.folder.status, self.status)
+
+
+def base_model(recipe: Recipe, device: str) -> Any:
+    """The base model as a recipe wants it: loaded, with its limit set, before any adapter."""
+    model = models.load(recipe.model, device=device, revision=recipe.revision)
+    if recipe.max_seq_length:
+        model.max_seq_length = recipe.max_seq_length
+    return model
+
+
+def score(
+    model: Any, table: Examples, recipe: Recipe, *, resamples: int = 0, progress: Progress | None = None
+) -> Evaluation:
+    """Scores of a model as all scores of a run are taken."""
+    return evaluate(
+        model,
+        table,
+        prompts=recipe.prompts,
+        batch_size=recipe.eval_batch_size,
+        resamples=resamples,
+        progress=progress,
+    )
 
 
 def _short_of(state: Any) -> str:

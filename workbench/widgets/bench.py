@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
@@ -16,20 +17,25 @@ from workbench.data.load import load
 from workbench.errors import DataError, RecipeError, RunError
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
 from workbench.training.run import Run, attach
+from workbench.training.warm import waiting
 from workbench.widgets import loss_choices
-from workbench.widgets.card_panel import CardPanel
-from workbench.widgets.check_panel import CheckPanel
-from workbench.widgets.compare_panel import ComparePanel
 from workbench.widgets.data_preview import DataPreview
-from workbench.widgets.embedding_map import EmbeddingMap
-from workbench.widgets.loss_picker import LossPicker
-from workbench.widgets.model_picker import ModelPicker
 from workbench.widgets.panel import Panel, Refusing
-from workbench.widgets.run_panel import RunPanel
 from workbench.widgets.settings_form import ELSEWHERE, SettingsForm
-from workbench.widgets.similarity_matrix import SimilarityMatrix
 
-TABS = ("From a card", "Data", "Model", "Loss", "Settings", "Check", "Run", "Map", "Compare", "Similarity")
+TABS = ("From a card", "Data", "Model", "Loss", "Try", "Settings", "Check", "Run", "Map", "Compare", "Similarity")
+# panels that are imported when their tab is first opened: with all of them the first control came 0.4 s later
+PANELS = {
+    "CardPanel": "card_panel",
+    "CheckPanel": "check_panel",
+    "ComparePanel": "compare_panel",
+    "EmbeddingMap": "embedding_map",
+    "LossPicker": "loss_picker",
+    "ModelPicker": "model_picker",
+    "RunPanel": "run_panel",
+    "SimilarityMatrix": "similarity_matrix",
+    "TryPanel": "try_panel",
+}
 
 
 class Bench(Panel):
@@ -97,22 +103,26 @@ class Bench(Panel):
         recipe, data = self.recipe, self._examples
         after = None if self.run is None or not self.run.files.model.is_dir() else str(self.run.folder)
         makers: Mapping[str, Any] = {
-            "From a card": CardPanel,
+            "From a card": lambda: _panel("CardPanel")(),
             "Data": lambda: DataPreview(data, model=recipe.model),
-            "Model": lambda: ModelPicker(recipe.model, batch_size=recipe.batch_size, texts=max(1, len(data.texts))),
+            "Model": lambda: _panel("ModelPicker")(
+                recipe.model, batch_size=recipe.batch_size, texts=max(1, len(data.texts))
+            ),
             "Loss": lambda: self._loss_picker(data, recipe.loss),
+            "Try": lambda: _panel("TryPanel")(recipe),
             "Settings": lambda: SettingsForm(_settings(recipe)),
-            "Check": lambda: CheckPanel(recipe),
-            "Run": lambda: RunPanel(recipe, self.run, runs=self._runs),
-            "Map": lambda: EmbeddingMap(data, after or recipe.model),
-            "Compare": lambda: ComparePanel(recipe.model, after, data),
-            "Similarity": lambda: SimilarityMatrix(base=recipe.model, tuned=after),
+            "Check": lambda: _panel("CheckPanel")(recipe),
+            "Run": lambda: _panel("RunPanel")(recipe, self.run, runs=self._runs),
+            "Map": lambda: _panel("EmbeddingMap")(data, after or recipe.model),
+            "Compare": lambda: _panel("ComparePanel")(recipe.model, after, data),
+            "Similarity": lambda: _panel("SimilarityMatrix")(base=recipe.model, tuned=after),
         }
         panel = makers[tab]()
         told = {
             "Data": "data",
             "Model": "model",
             "Loss": "loss",
+            "Try": "chosen",
             "Settings": "settings",
             "Check": "recipe",
             "From a card": "recipe",
@@ -124,14 +134,30 @@ class Bench(Panel):
             panel.observe(lambda change: self._after_run(change["new"]), "state")
         return panel
 
-    def _loss_picker(self, data: Any, loss: Loss) -> LossPicker:
+    def _loss_picker(self, data: Any, loss: Loss) -> Any:
         """A recipe may bring a loss that does not suit its data; the picker then offers one that does."""
         try:
-            return LossPicker(data, loss)
+            return _panel("LossPicker")(data, loss)
         except RecipeError as error:
-            picker = LossPicker(data)
+            picker = _panel("LossPicker")(data)
             picker.say(str(error), "error")
             return picker
+
+    def _ipython_display_(self) -> None:
+        super()._ipython_display_()
+        waiting().shown(self._get_ready)
+
+    def _get_ready(self) -> None:
+        """While somebody looks at the first tab: import what the others need."""
+        for name in PANELS:
+            _panel(name)
+        self._expect()
+
+    def _expect(self) -> None:
+        """A process may wait for what is picked, unless a run has the machine."""
+        with self._guarded():
+            if self.run is None or self.run.state not in ("starting", "running"):
+                waiting().expect(self.recipe)
 
     # from a panel to the recipe
 
@@ -142,7 +168,7 @@ class Bench(Panel):
                 return
             if tab == "Run":
                 self.run = value
-            elif tab in ("Check", "From a card"):
+            elif tab in ("Check", "From a card", "Try"):
                 self.recipe = value
             elif tab == "Data":
                 self._examples, self._spec = value, value.spec
@@ -182,6 +208,7 @@ class Bench(Panel):
                     "texts": max(1, len(self._examples.texts)),
                 },
                 "Loss": {"data": self._examples, "loss": recipe.loss},
+                "Try": {"recipe": recipe},
                 "Settings": {"settings": _settings(recipe)},
                 "Check": {"recipe": recipe},
                 "Run": {"recipe": recipe},
@@ -195,6 +222,7 @@ class Bench(Panel):
                 self._set("Compare", before=recipe.model)
                 self._set("Similarity", base=recipe.model)
         self._changed()
+        self._expect()
 
     # the run, and what is looked at after it
 
@@ -264,6 +292,11 @@ class Bench(Panel):
     def static(self) -> str:
         """What every open panel showed, one under another."""
         return "".join(f"<h3>{escape(tab)}</h3>{self._panels[tab].static()}" for tab in TABS if tab in self._panels)
+
+
+def _panel(name: str) -> Any:
+    """A panel's class."""
+    return getattr(importlib.import_module(f"workbench.widgets.{PANELS[name]}"), name)
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

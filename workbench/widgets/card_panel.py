@@ -11,9 +11,9 @@ import ipywidgets as W
 import traitlets as t
 
 from workbench import gallery
-from workbench.cards.read import README, read_card
+from workbench.cards.read import README, Card, read_card
 from workbench.cards.read_recipe import UNNAMED
-from workbench.cards.read_record import Card, some
+from workbench.checks.finding import some
 from workbench.errors import ModelError, RecipeError
 from workbench.gallery.record import Entry
 from workbench.recipe import Recipe

@@ -1,27 +1,22 @@
-"""Two models on the same rows: scores, maps, rows that flipped, neighbours that came and went."""
+"""Two models on the same rows: scores, rows that flipped, maps, neighbours that came and went, similarities."""
 
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import traitlets as t
 
-from workbench.data.distinct import COLUMN, colour_choices, distinct_texts, labels_of
-from workbench.data.examples import Examples
-from workbench.plots.pair import pair_figure
-from workbench.spaces.compare import neighbour_change, rows_to_score
-from workbench.spaces.encode import Space
+from workbench.plots.compare import maps_figure, noise_figure
+from workbench.spaces.comparing import comparing
+from workbench.spaces.comparison import Comparison
 from workbench.spaces.engine import engine
-from workbench.spaces.evaluate import compare, evaluate
 from workbench.spaces.project import check_seed
-from workbench.spaces.stages import embed_in_pieces, laid_out, sampled
 from workbench.widgets import compare_parts as parts
-from workbench.widgets.compare_state import CompareState, run_of
+from workbench.widgets.compare_state import MAP_UP_TO, CompareState
+from workbench.widgets.matrices import still
 from workbench.widgets.points import Points
 
-MAP_UP_TO = 5000
 STILL = 200
 
 
@@ -38,7 +33,7 @@ class ComparePanel(CompareState):
     Attributes:
         before, after, data: as given; setting one has the same effect.
         row: row number, in `maps`, of the text that is looked at; None for none.
-        change: scores and rows that flipped; None before the comparison.
+        change: all that was found by now, as `wb.compare` gives it; None before the comparison.
         maps: both maps; empty before the comparison.
         moved: neighbours that came and went; None before the comparison.
 
@@ -52,10 +47,6 @@ class ComparePanel(CompareState):
     ) -> None:
         super().__init__()
         self._seed, self._ready = check_seed(seed), False
-        self._scored: Examples | None = None
-        self._labels: tuple[str, ...] | None = None
-        self._pair = ("", "")
-        self._about = self._drawn = ""
         self._parts = parts.CompareParts()
         self._points = Points(self._parts.picture, selected=self._lassoed, clicked=self._look_at)
         self.data, self.after, self.before = data, after, before
@@ -73,6 +64,8 @@ class ComparePanel(CompareState):
         own.gained.observe(lambda change: self._flipped(change["new"], gained=True), "value")
         own.lost.observe(lambda change: self._flipped(change["new"], gained=False), "value")
         own.most.observe(lambda change: self._chosen(change["new"]), "value")
+        own.order.observe(lambda _: self._ordered(), "value")
+        own.matrices.observe(lambda change: self._paired(change["new"]), "pair")
 
     # what can be done
 
@@ -92,100 +85,98 @@ class ComparePanel(CompareState):
             return
         self._parts.stop.disabled = False
         try:
-            for done in (self._score, self._draw_maps, self._find_moved):
-                done(turn)
+            steps = comparing(
+                self.before,
+                self.after,
+                self.data,
+                seed=self._seed,
+                limit=MAP_UP_TO,
+                call=engine().call,
+                tell=lambda phase, done, total: self._tell(turn, phase, done, total),
+                goes_on=lambda: turn == self._turn,
+            )
+            made = None
+            for made in steps:
                 if turn != self._turn:
                     return
-            assert self.change is not None
-            primary = self.change.after.primary
-            self.say(f"Compared: {primary} changed by {self.change.delta[primary]}", "good")
+                self._put(made)
+            if made is not None and turn == self._turn:
+                self.say(f"Compared: {made.sentences[0]}", "good")
         finally:
             self._parts.stop.disabled = True
 
-    def _score(self, turn: int) -> None:
-        self._pair = models = self._models()
-        run = run_of(self.after) or run_of(self.before)
-        examples, note = rows_to_score(self.data, run.recipe if run else None)
-        scored = []
-        for model in models:
-            self.say(f"Scoring {_name(model)} on {len(examples):,} rows of {examples.name} …", "busy")
-            scored.append(engine().call(evaluate, model, examples))
-            if turn != self._turn:
-                return
-        change = engine().call(compare, *scored)
-        if turn != self._turn:
-            return
-        part = f" ({examples.split})" if examples.split else ""
-        about = ", ".join(filter(None, [f"{change.after.rows:,} rows of {examples.name}{part}", note]))
-        self._scored, self.maps, self.moved = examples, (), None
-        self.change = change
-        self._parts.scores.value = parts.scores_html(change, self._names(), about)
-        self._about = about
-        self._parts.title(2, f"{len(change.gained):,} gained, {len(change.lost):,} lost")
-        self._parts.fill(self._parts.gained, parts.unit_options(change.gained))
-        self._parts.fill(self._parts.lost, parts.unit_options(change.lost))
-        self._parts.unit.value = ""
+    def _tell(self, turn: int, phase: str, done: int, total: int | None) -> None:
+        if turn == self._turn:
+            self.say(phase + (f", {done:,} done" if total else "") + " …", "busy")
+
+    def _put(self, made: Comparison) -> None:
+        """Show what has been found by now."""
+        self.change = made
+        self._parts.short.value = parts.short_html(made)
+        if made.maps is None:
+            self._put_scores(made)
+        elif made.neighbours is None:
+            self._put_maps(made)
+        else:
+            self.moved = made.neighbours
+            self._put_texts()
+            if made.similarity is not None and made.displacement is None:
+                self._put_matrix(made)
         self._changed()
 
-    def _draw_maps(self, turn: int) -> None:
-        assert self._scored is not None
-        everything = distinct_texts(self._scored)
-        texts = sampled(everything, MAP_UP_TO, self._seed)
-        spaces: list[Space] = []
-        for model in self._pair:
+    def _put_scores(self, made: Comparison) -> None:
+        own = self._parts
+        self.maps, self.moved = (), None
+        own.scores.value = parts.scores_html(made) if made.delta else ""
+        own.fill(own.gained, parts.unit_options(made.gained))
+        own.fill(own.lost, parts.unit_options(made.lost))
+        own.unit.value = ""
+        own.look("")
+        flipped = f"{len(made.gained):,} gained, {len(made.lost):,} lost" if made.gained or made.lost else None
+        own.show(scores="" if made.delta else None, flipped=flipped, maps=None, neighbours=None, similarities=None)
 
-            def goes_on(done: int, total: int, model: str = model) -> bool:
-                if turn == self._turn:
-                    self.say(f"Encoding {total:,} texts with {_name(model)}, {done:,} done …", "busy")
-                return turn == self._turn
-
-            space = embed_in_pieces(engine().call, texts, model, goes_on=goes_on)
-            if space is None:
-                return
-            spaces.append(space)
-        self.say(f"Laying out {len(texts):,} texts of both models with UMAP …", "busy")
-        first = laid_out(engine().call, spaces[0], seed=self._seed)
-        second = laid_out(engine().call, spaces[1], seed=self._seed, start=first.xy)
-        if turn != self._turn:
-            return
-        choice = next(iter(colour_choices(self._scored)), COLUMN)
-        self._labels = labels_of(self._scored, texts, choice)
-        self.row = None if self.row is not None and self.row >= len(texts) else self.row
-        self.maps = (first, second)
+    def _put_maps(self, made: Comparison) -> None:
+        assert made.maps is not None
+        self.row = None if self.row is not None and self.row >= len(made.texts) else self.row
+        self.maps = made.maps
         self._points.draw(self._figure(), () if self.row is None else (self.row,))
-        part = "" if len(texts) == len(everything) else f"A sample of {len(everything):,} texts, seed {self._seed}. "
-        self._drawn = (
-            f"{part}Colour: {choice}. Before: {first.caption}. After, started from the first: {second.caption}."
-        )
         hint = "Draw around points to find them in both maps; click one for its neighbours."
-        self._parts.caption.value = f"<div class='wb-soft'>{hint} {escape(self._drawn)}</div>"
-        self._parts.title(1, f"{len(texts):,} texts")
-        self._changed()
+        self._parts.caption.value = f"<div class='wb-soft'>{hint} {escape(self._drawn())}</div>"
+        self._parts.show(maps=f"{len(made.texts):,} texts")
 
-    def _find_moved(self, turn: int) -> None:
-        self.say("Comparing neighbours …", "busy")
-        first, second = (made.space for made in self.maps)
-        moved = engine().call(neighbour_change, first, second)
-        if turn != self._turn:
+    def _put_matrix(self, made: Comparison) -> None:
+        assert made.similarity is not None
+        self._parts.matrices.pair = []
+        self._parts.matrices.content = parts.matrix_of(made)
+        count = len(made.similarity[0].texts)
+        self._parts.show(similarities=f"{count} texts" if count else None)
+
+    def _put_texts(self) -> None:
+        """The list of texts in the chosen order, and the one that is looked at."""
+        from workbench.plots.svg import svg
+
+        own, made = self._parts, self.change
+        if made is None or made.neighbours is None:
             return
-        self.moved = moved
-        self._parts.changed.value = parts.changed_html(moved)
-        self._parts.fill(self._parts.most, parts.most_options(moved))
-        self._parts.title(3, f"{int((moved.change > 0).sum()):,} of {len(moved):,}")
+        rows = parts.rows_by(made, own.order.value)
+        own.fill(own.most, parts.most_options(made, rows))
+        own.changed.value = parts.changed_html(made, rows)
+        way = made.displacement
+        own.noise.value = svg(noise_figure(way), width=760) if way is not None and way.level is not None else ""
+        own.show(neighbours=f"{int((made.neighbours.change > 0).sum()):,} of {len(made.texts):,} changed")
         self._show_row()
-        self._changed()
+
+    def _drawn(self) -> str:
+        made = self.change
+        assert made is not None and made.maps is not None
+        first, second = made.maps
+        colour = f"Colour: {made.colour}. " if made.colour else ""
+        return f"{colour}Before: {first.caption}. After, started from the first: {second.caption}."
 
     def _figure(self, limit: int = MAP_UP_TO, webgl: bool | None = None) -> Any:
-        first, second = self.maps
-        figure = pair_figure(
-            first,
-            second,
-            names=self._names(),
-            labels=self._labels,
-            limit=limit,
-            webgl=webgl,
-        )
-        return figure.update_layout(height=parts.HEIGHT_PX)
+        made = self.change
+        assert made is not None and made.maps is not None
+        return maps_figure(made, limit=limit, webgl=webgl).update_layout(height=parts.HEIGHT_PX)
 
     # what is compared
 
@@ -213,13 +204,11 @@ class ComparePanel(CompareState):
                 self._changed()
 
     def _show_row(self) -> None:
-        row, moved = self.row, self.moved
-        if row is None or moved is None or row >= len(moved):
-            self._parts.detail.value = (
-                "<div class='wb-soft'>Choose a text in a list or on a map to see its neighbours.</div>"
-            )
+        row, made = self.row, self.change
+        if row is None or made is None or made.neighbours is None or row >= len(made.texts):
+            self._parts.look("")
             return
-        self._parts.detail.value = parts.detail_html(moved, row)
+        self._parts.look(parts.detail_html(made, row))
         self._points.mark((row,))
 
     def _look_at(self, row: int) -> None:
@@ -232,37 +221,51 @@ class ComparePanel(CompareState):
             self.say(f"{len(rows):,} texts are marked in both maps" if rows else "")
 
     def _flipped(self, place: int | None, *, gained: bool) -> None:
-        change = self.change
-        if place is None or change is None or self._parts.filling:
+        made = self.change
+        if place is None or made is None or self._parts.filling:
             return
         with self._guarded():
-            unit = (change.gained if gained else change.lost)[place]
-            self._parts.unit.value = parts.unit_html(unit, change.after.primary)
-            texts = self.maps[0].space.texts if self.maps else ()
-            if unit[0][0] in texts:
-                self.row = texts.index(unit[0][0])
+            unit = (made.gained if gained else made.lost)[place]
+            self._parts.unit.value = parts.unit_html(made, unit)
+            if unit[0][0] in made.texts:
+                self.row = made.texts.index(unit[0][0])
 
     def _chosen(self, row: int | None) -> None:
         if row is not None and not self._parts.filling:
             self._look_at(row)
 
+    def _ordered(self) -> None:
+        with self._guarded():
+            self._put_texts()
+
+    def _paired(self, pair: list[int]) -> None:
+        made = self.change
+        if made is not None:
+            with self._guarded():
+                self._parts.pair.value = parts.pair_html(made, pair)
+
     # the same elsewhere
 
     def static(self) -> str:
-        """Scores, both maps with at most 200 texts, the rows that flipped most, and the neighbours that changed most."""
+        """Scores, both maps with at most 200 texts, the rows that flipped most, and the texts that changed most."""
         from workbench.plots.svg import svg
 
-        if self.change is None:
+        made = self.change
+        if made is None:
             return "<p>Nothing is compared yet.</p>"
-        primary = self.change.after.primary
+        primary = made.after.primary
         shown = [
-            parts.scores_html(self.change, self._names(), self._about),
-            svg(self._figure(STILL, webgl=False), width=960) if self.maps else "",
-            f"<p>{escape(self._drawn)}</p>" if self.maps else "",
-            parts.flipped_table(self.change.gained, "gained", primary, 8),
-            parts.flipped_table(self.change.lost, "lost", primary, 8),
-            parts.changed_html(self.moved, 8) if self.moved is not None else "",
+            parts.short_html(made),
+            parts.scores_html(made) if made.delta else "",
+            parts.flipped_table(made.gained, "gained", primary, 8) if made.gained else "",
+            parts.flipped_table(made.lost, "lost", primary, 8) if made.lost else "",
         ]
+        if made.maps is not None:
+            shown += [svg(self._figure(STILL, webgl=False), width=960), f"<p>{escape(self._drawn())}</p>"]
+        if made.neighbours is not None:
+            shown.append(parts.changed_html(made, parts.rows_by(made, self._parts.order.value, 8)))
+        if made.similarity is not None:
+            shown.append(still(parts.matrix_of(made)))
         return "".join(shown)
 
     def close(self) -> None:
@@ -275,9 +278,3 @@ class ComparePanel(CompareState):
 def _said(model: Any) -> str:
     """A model as it stands in a text box."""
     return "" if model is None else str(getattr(model, "folder", model))
-
-
-def _name(model: str) -> str:
-    """A model in a sentence."""
-    path = Path(model)
-    return path.parent.name if path.name == "model" else model

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ import traitlets as t
 from workbench.plots.map import POINTS_UP_TO, SVG_UP_TO, drawn_rows, kept_labels, map_caption, map_figure
 from workbench.spaces.clusters import clusters
 from workbench.spaces.encode import Space
-from workbench.spaces.engine import engine
+from workbench.spaces.engine import Ended, engine
 from workbench.spaces.measures import measures
 from workbench.spaces.project import Projection, check_seed
 from workbench.spaces.stages import FIRST, embed_in_pieces, first_picture, laid_out, model_source
 from workbench.widgets.drawable import drawable
+from workbench.widgets.figure import prepare
 from workbench.widgets.map_parts import HEIGHT_PX, MapParts, chosen_table, hits_table, judged_html
 from workbench.widgets.map_search import SentenceSearch
 from workbench.widgets.map_selecting import MapSelecting
@@ -99,6 +101,7 @@ class EmbeddingMap(MapSelecting):
 
     def draw(self) -> None:
         """Encode the texts where they are not a space already, and lay them out. Returns at once; `settle` waits."""
+        prepare()
         self._later(self._draw, self._void())
 
     def stop(self) -> None:
@@ -128,15 +131,31 @@ class EmbeddingMap(MapSelecting):
             self._unit, self._labels, self.measures = space.unit, None, None
             self.space, self.projection = space, first_picture(space, seed=self._seed)
             self._fit_selection(len(space))
-            self._paint()
-            projection = laid_out(engine().call, space, seed=self._seed, start=self.projection.xy)
+            self._paint(soon=True)
+            call = partial(engine().call, progress=self._laying_out(turn, len(space)))
+            projection = laid_out(call, space, seed=self._seed, start=self.projection.xy)
             if turn != self._turn:
                 return
             self.projection = projection
             self._paint()
             self._measure(turn, space)
+        except Ended:  # by a newer request or the button, which have said so
+            return
         finally:
             self._parts.stop.disabled = True
+
+    def _laying_out(self, turn: int, count: int) -> Callable[[str, int, int], None]:
+        """Tells how far the map is, until something else is asked for."""
+
+        def tell(phase: str, done: int, total: int) -> None:
+            if turn != self._turn:
+                raise Ended
+            far = (
+                f"{100 * done // total} %" if phase == "neighbours" else f"{done:,} of {total:,}" if total > 1 else "…"
+            )
+            self.say(f"Laying out {count:,} texts with UMAP, {phase} {far}; until then the map is a PCA", "busy")
+
+        return tell
 
     def _measure(self, turn: int, space: Space) -> None:
         self.say(f"Drawn; measuring the space of {len(space):,} texts …", "busy")
@@ -162,14 +181,19 @@ class EmbeddingMap(MapSelecting):
 
         return embed_in_pieces(engine().call, texts, model, labels=self._what.labels, goes_on=goes_on)
 
-    def _paint(self) -> None:
-        """Draw the places that there are, by the colour and the way of drawing that are chosen."""
+    def _paint(self, *, soon: bool = False) -> None:
+        """Draw the places that there are, by the colour and the way of drawing that are chosen.
+
+        Args:
+            soon: without waiting for clusters that are not known yet.
+        """
         projection = self.projection
         if projection is None:
             return
-        self._labels = self._labels_for(projection)
+        self._labels = None if soon and self._must_cluster(projection.space) else self._labels_for(projection)
         figure = self._figure(projection, self._limit, False if self._parts.svg.value else None)
         figure.update_layout(height=HEIGHT_PX, margin={"l": 32, "r": 16, "t": 44, "b": 36})
+        self._parts.drawn(projection)
         self._points.draw(figure, self.selection)
         self._parts.caption.value = f"<div class='wb-soft'>{escape(self._caption(self._limit))}</div>"
         self._list()
@@ -201,9 +225,13 @@ class EmbeddingMap(MapSelecting):
             return kept_labels(projection)
         if self.colour != self._what.cluster:
             return self._what.labels_for(space.texts, self.colour)
-        if self._clustered is None or self._clustered[0] is not space:
+        if self._clustered is None or self._must_cluster(space):
             self._clustered = space, engine().call(clusters, space, seed=self._seed)
         return self._clustered[1]
+
+    def _must_cluster(self, space: Space) -> bool:
+        known = self._clustered is not None and self._clustered[0] is space
+        return bool(self.colour == self._what.cluster) and not known
 
     @property
     def _limit(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import anywidget
 import ipywidgets as W
+import numpy as np
 import pandas  # noqa: F401  plotly looks it up while a figure is made, and must not find it half imported by another thread
 import plotly
 import plotly.graph_objects as go
@@ -98,6 +99,11 @@ def _live_class(around: str) -> type[go.FigureWidget]:
     return LiveFigure
 
 
+def prepare() -> None:
+    """Load what a live figure needs, on a thread of its own while something else is waited for."""
+    threading.Thread(target=lambda: go.FigureWidget, daemon=True).start()
+
+
 def live(figure: go.Figure, *, around: str = "") -> go.FigureWidget:
     """A live copy of a figure: as wide as its place, as high as its layout says, on the page's own ground.
 
@@ -120,13 +126,16 @@ def redraw(shown: go.FigureWidget, figure: go.Figure) -> None:
 
 
 def refill(shown: go.FigureWidget, figure: go.Figure) -> None:
-    """Give a live figure the points of another one; where their traces are alike only x and y travel."""
+    """Give a live figure the points and titles of another one; where their traces are alike only these travel."""
     if _words(shown) != _words(figure):
         redraw(shown, figure)
         return
     with shown.batch_update():
+        for part in ("title", "xaxis.title", "yaxis.title"):
+            if shown.layout[part].text != figure.layout[part].text:
+                shown.layout[part].text = figure.layout[part].text
         for old, new in zip(shown.data, figure.data, strict=True):
-            if old.x != new.x or old.y != new.y:
+            if not (np.array_equal(old.x, new.x) and np.array_equal(old.y, new.y)):
                 old.x, old.y = new.x, new.y
 
 

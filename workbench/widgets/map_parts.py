@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import ipywidgets as W
 import numpy as np
 
-from workbench.plots.map import SVG_UP_TO, sentences
+from workbench.plots.map import SVG_UP_TO, TEXTS_UP_TO, sentences
 from workbench.plots.map_page import measures_table
 from workbench.spaces.compare import neighbours_of
 from workbench.spaces.encode import Space
@@ -19,6 +20,7 @@ from workbench.widgets.table import cut, table
 
 HEIGHT_PX = 520
 LISTED = 50
+LIST_PX = "260px"
 NAMED = {"style": {"description_width": "initial"}}
 WRAPPED = {"flex_flow": "row wrap"}
 
@@ -49,14 +51,16 @@ class MapParts:
         )
         buttons = [self.draw, self.stop, self.colours, self.search, self.ask, self.clear, self.svg]
         waiting = W.HTML("<div class='wb-soft'>The map appears here.</div>")
-        self.picture = W.VBox([waiting], layout=W.Layout(height=f"{HEIGHT_PX + 10}px", width="100%", overflow="hidden"))
-        self.caption = W.HTML(layout=W.Layout(min_height="24px"))
-        self.hover = W.HTML(layout=W.Layout(height="24px"))
+        self.picture = W.VBox([waiting], layout=W.Layout(width="100%", overflow="hidden"))
+        self.caption, self.hover = W.HTML(), W.HTML(layout=W.Layout(height="24px", display="none"))
         self.chosen, self.nearest, self.judged = W.HTML(), W.HTML(), W.HTML(judged_html(None, None))
-        half = W.Layout(flex="1 1 380px", height="260px", overflow="auto", display="block")
-        lists = [W.Box([part], layout=half) for part in (self.chosen, self.nearest)]
-        judged = W.Box([self.judged], layout=W.Layout(height="320px", overflow="auto", display="block"))
-        self.more = W.Accordion([judged], titles=("How far to believe the map, and measures of the space",))
+        lists = [_appears(part) for part in (self.chosen, self.nearest)]
+        judged = W.Box([self.judged], layout=W.Layout(max_height="320px", overflow="auto", display="block"))
+        self.more = W.Accordion(
+            [judged],
+            titles=("How far to believe the map, and measures of the space",),
+            layout=W.Layout(display="none"),
+        )
         self.rows = (
             W.HBox(buttons, layout=W.Layout(**WRAPPED)),
             self.picture,
@@ -66,12 +70,34 @@ class MapParts:
             W.HBox(lists, layout=W.Layout(**WRAPPED)),
         )
 
+    def drawn(self, projection: Projection) -> None:
+        """Make room for a map and what belongs to it; once made it stays, so that nothing under it jumps."""
+        self.picture.layout.height = f"{HEIGHT_PX + 10}px"
+        self.more.layout.display = ""
+        if len(projection.space) > TEXTS_UP_TO:  # fewer have their texts at the points
+            self.hover.layout.display = ""
+
+
+def _appears(part: W.HTML) -> W.Box:
+    """A box that is there once there is something in it, and then always of one height."""
+    box = W.Box([part], layout=W.Layout(flex="1 1 380px", overflow="auto", display="none"))
+
+    def fits(change: Any) -> None:
+        listed = "<table" in change["new"]
+        box.layout.display = "block" if change["new"] else "none"
+        box.layout.height = LIST_PX if listed or box.layout.height else None
+
+    part.observe(fits, "value")
+    return box
+
 
 def chosen_table(
     space: Space | None, rows: Sequence[int], labels: Sequence[str] | None, name: str, *, listed: int = LISTED
 ) -> str:
     """The first of the selected texts as HTML. `labels` has one for each text of the space, `name` says of what kind."""
-    if space is None or not rows:
+    if space is None:
+        return ""
+    if not rows:
         return "<div class='wb-soft'>Selected texts are listed here: draw around points, or search.</div>"
     more = f", the first {listed}" if len(rows) > listed else ""
     head = ["row", "text", *([name] if labels else [])]

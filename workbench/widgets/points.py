@@ -82,7 +82,10 @@ class Points:
             self._has_texts = any(trace.text is not None for trace in figure.data)
             for trace, places in zip(figure.data, self._places(figure), strict=True):
                 trace.selectedpoints = places
-            self._pane.draw(figure)
+            alike = _drawn_alike(self.figure, figure)
+            self._pane.draw(figure, alike=alike)
+            if alike:  # only places travelled
+                self._apply()
 
     def mark(self, rows: tuple[int, ...]) -> None:
         """Show these rows as selected and all others pale; no rows: nothing is selected."""
@@ -155,3 +158,21 @@ class Points:
             else:
                 self._apply(anew=True)
         self._selected(rows)
+
+
+def _drawn_alike(old: go.Figure | None, new: go.Figure) -> bool:
+    """Whether the traces hold the same rows in the same look, so that one picture goes over into the other."""
+    return (
+        old is not None
+        and len(old.data) == len(new.data)
+        and all(
+            (a.type, a.name, a.marker.color) == (b.type, b.name, b.marker.color)
+            and np.array_equal(a.customdata, b.customdata)
+            and _texts(a) == _texts(b)
+            for a, b in zip(old.data, new.data, strict=True)
+        )
+    )
+
+
+def _texts(trace: go.Scatter) -> tuple[str, ...]:
+    return () if trace.text is None else tuple(trace.text)

@@ -21,9 +21,11 @@ from workbench.spaces.engine import engine
 from workbench.training import launch, records
 from workbench.training.comparison import compare_runs
 from workbench.training.run import Run, attach
+from workbench.training.warm import waiting
 from workbench.widgets.download import Download
 from workbench.widgets.figure import Pane
 from workbench.widgets.panel import Panel, Refusing
+from workbench.widgets.run_panel_film import FilmPart
 from workbench.widgets.run_panel_health import health_html
 
 POLL_S = 0.5
@@ -67,7 +69,7 @@ class RunPanel(Panel):
         self.recipe = recipe
         self.run = attach(run) if isinstance(run, str | Path) else run
         self._list()
-        self._show(self._buttons, self._progress, self._health, self._curves, self._more)
+        self._show(self._buttons, self._progress, self._health, self._curves, self._film.box, self._more)
 
     def _build(self) -> None:
         self._start = W.Button(
@@ -89,6 +91,7 @@ class RunPanel(Panel):
         )
         self._curves = W.VBox([waiting], layout=W.Layout(min_height="470px", width="100%"))
         self._pane = Pane(self._curves)
+        self._film = FilmPart(self, self._changed)
         self._health = W.HTML(health_html([]))
         self._log, self._card, self._asked = W.HTML(), W.HTML(), W.HTML()
         self._past = W.SelectMultiple(
@@ -166,6 +169,7 @@ class RunPanel(Panel):
     @t.observe("recipe")
     def _recipe_set(self, _: Any) -> None:
         self._buttons_follow()
+        self._expect()
         if self._shown_code.comm is not None and self.children:
             self._changed()
 
@@ -187,6 +191,7 @@ class RunPanel(Panel):
                 events = [*events, *new] if after >= place else new
                 place = after
                 self._health.value = health_html(events)
+                self._film.follow(run, events)
                 if new or self._pane.figure is None:
                     self._draw({run.folder.name: course(events)})
                 self._tell(run, state)
@@ -210,6 +215,7 @@ class RunPanel(Panel):
             f"epoch {status.epoch:.2f}",
             left,
             f"health checks took {status.health_s:.2g} s" if status.health_s else "",
+            f"the film {status.film_s:.2g} s" if status.film_s else "",
             status.device,
         )
         self._state.value = f"<b>{escape(run.folder.name)}</b><br>{escape(', '.join(filter(None, parts)))}"
@@ -238,6 +244,13 @@ class RunPanel(Panel):
             self.say(f"{state}{reason}: {outcome(run)}", "good")
         self._list()
         self._changed()
+        self._expect()
+
+    def _expect(self) -> None:
+        """A process may wait for the recipe, unless a run has the machine."""
+        with self._guarded():
+            if self.run is None or self.run.state not in GOES_ON:
+                waiting().expect(self.recipe)
 
     def _draw(self, courses: dict[str, Course]) -> None:
         figure = curves_figure(courses)
@@ -293,7 +306,11 @@ class RunPanel(Panel):
         curves = svg(curves_figure(self._courses), width=900) if self._courses else ""
         findings = self.run.findings
         found = findings._repr_html_() if findings else ""
-        return f"<p>{escape(repr(self.run))}<br>{escape(self.message)}</p>{found}{curves}{self._compared.value}"
+        return f"<p>{escape(repr(self.run))}<br>{escape(self.message)}</p>{found}{curves}{self._film.static()}{self._compared.value}"
+
+    def _ipython_display_(self) -> None:
+        super()._ipython_display_()
+        waiting().shown(self._expect)
 
     def settle(self, timeout_s: float | None = None) -> None:
         """Wait until all that was asked for is done and the run is shown; the run itself may go on."""
@@ -305,6 +322,7 @@ class RunPanel(Panel):
         """Close the panel; the run goes on."""
         self._watching += 1
         self._pane.close()
+        self._film.close()
         super().close()
 
 
