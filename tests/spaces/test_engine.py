@@ -162,6 +162,7 @@ def test_an_interrupt_of_a_command_ends_the_process_at_once() -> None:
     import os, signal, sys, threading, time
     from workbench.spaces.engine import engine
     pid = engine().call(os.getpid)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
         engine().call(time.sleep, 60)

@@ -107,20 +107,28 @@ class Lean:
         places = sum(len(rows) * int(lengths[rows[0]]) for rows in found)
         if places + OVERHEAD * (len(found) - 1) > (1 - LEAST_GAIN) * mask.numel():
             return None
-        made = [(rows, _part(features, rows, int(lengths[rows[0]]), mask.shape)) for rows in found]
+        made = [(rows, take(features, rows, int(lengths[rows[0]]), mask.shape)) for rows in found]
         if not inspect.ismethod(self.model[0].forward):
             features[_GROUPS] = made
         return made
 
 
-def _part(features: dict[str, Any], rows: np.ndarray, width: int, shape: torch.Size) -> dict[str, Any]:
+def take(features: dict[str, Any], rows: np.ndarray, width: int, shape: torch.Size) -> dict[str, Any]:
+    """Features of some rows of a batch, cut to a width.
+
+    Args:
+        features: what the model takes of all rows.
+        rows: which rows, int64.
+        width: tokens of the longest of them.
+        shape: of the whole batch (rows, tokens), by which features of each token are told from others.
+    """
     at = torch.as_tensor(rows)
-    part: dict[str, Any] = {}
-    for key, value in features.items():
-        if isinstance(value, torch.Tensor) and value.shape[:2] == shape:
-            part[key] = value[at, :width]
-        elif isinstance(value, torch.Tensor) and key != "prompt_length" and value.shape[:1] == shape[:1]:
-            part[key] = value[at]
+    made: dict[str, Any] = {}
+    for name, value in features.items():
+        if torch.is_tensor(value) and value.shape[:2] == shape:
+            made[name] = value[at.to(value.device), :width]
+        elif torch.is_tensor(value) and name != "prompt_length" and value.shape[:1] == shape[:1]:
+            made[name] = value[at.to(value.device)]
         else:
-            part[key] = value
-    return part
+            made[name] = value
+    return made

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from workbench.spaces.lean import take
+
 # how torch says on a CPU, on a Mac and on older cards that memory is used up; else it raises OutOfMemoryError
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -185,20 +187,6 @@ def cut(features: dict[str, Any], most: int) -> list[tuple[np.ndarray, dict[str,
         parts.append((rows, take(features, rows, width, mask.shape)))
         start += len(rows)
     return parts
-
-
-def take(features: dict[str, Any], rows: np.ndarray, width: int, shape: torch.Size) -> dict[str, Any]:
-    """Features of some rows, cut to a width."""
-    at = torch.as_tensor(rows)
-    made: dict[str, Any] = {}
-    for name, value in features.items():
-        if torch.is_tensor(value) and value.shape[:2] == shape:
-            made[name] = value[at.to(value.device), :width]
-        elif torch.is_tensor(value) and name != "prompt_length" and value.shape[:1] == shape[:1]:
-            made[name] = value[at.to(value.device)]
-        else:
-            made[name] = value
-    return made
 
 
 def random_state() -> list[torch.Tensor]:

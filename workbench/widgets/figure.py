@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import ipywidgets as W
@@ -143,8 +144,15 @@ def _words(figure: go.Figure) -> list[str | None]:
     return [trace.name for trace in figure.data] + [note.text for note in figure.layout.annotations]
 
 
+# A browser keeps some eight WebGL drawings and lets the oldest one go blank; other widgets of the page need theirs
+MOST_WEBGL = 4
+
+
 class Pane:
     """A box with one live figure, made when the first picture comes.
+
+    Of figures of many points, which are drawn by WebGL, the four that were drawn last are live; an older one rests as a
+    static picture until it is asked for.
 
     What is told to a figure while the page still loads plotly is lost there. So the page says when it has drawn; if the
     figure changed before, a new one takes its place, which brings all that it has to show.
@@ -161,14 +169,17 @@ class Pane:
         self._drawn = self._stale = False
         self.figure: go.FigureWidget | None = None
 
+    _webgl: ClassVar[list[weakref.ref[Pane]]] = []  # the one drawn last is the last
+
     def draw(self, figure: go.Figure, *, alike: bool = False) -> None:
         """Show a figure. `alike`: where it has the words of the one shown, only x and y travel."""
         with self._lock:
             if self.figure is None:
                 self._put(figure)
-                return
-            self.changing()
-            (refill if alike else redraw)(self.figure, figure)
+            else:
+                self.changing()
+                (refill if alike else redraw)(self.figure, figure)
+        self._others_rest()
 
     def changing(self) -> None:
         """The figure is about to be changed by somebody else."""
@@ -181,6 +192,34 @@ class Pane:
                 _forget(self.figure)
                 self.figure = None
                 self._box.children = ()
+
+    def _others_rest(self) -> None:
+        """With this figure there are at most four that are drawn by WebGL."""
+        others = [
+            pane for held in Pane._webgl if (pane := held()) is not None and pane is not self and pane._by_webgl()
+        ]
+        mine = [self] if self._by_webgl() else []
+        Pane._webgl[:] = [weakref.ref(pane) for pane in [*others, *mine][-MOST_WEBGL:]]
+        for pane in [*others, *mine][:-MOST_WEBGL]:
+            pane._rest()
+
+    def _by_webgl(self) -> bool:
+        return self.figure is not None and any(trace.type.endswith("gl") for trace in self.figure.data)
+
+    def _rest(self) -> None:
+        """A static picture in the place of the live figure, which can be asked for again."""
+        from workbench.plots.svg import svg
+
+        with self._lock:
+            if self.figure is None:
+                return
+            kept = go.Figure(self.figure)
+            _forget(self.figure)
+            self.figure = None
+            again = W.Button(description="Show it live again", layout=W.Layout(width="auto"))
+            again.on_click(lambda _: self.draw(kept))
+            about = W.HTML(f"<span class='wb-soft'>At rest: {MOST_WEBGL} newer maps of many points are live.</span>")
+            self._box.children = (W.HBox([again, about]), W.HTML(svg(kept)))
 
     def _put(self, figure: go.Figure) -> None:
         shown = live(figure, around=self._around)
