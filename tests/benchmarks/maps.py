@@ -30,7 +30,7 @@ OURS, PEER = "workbench", "umap-learn"
 TIMES, KEPT = ("fresh", "warm", "fresh_cpu", "warm_cpu"), ("trustworthiness", "continuity", "overlap")
 CHILD = """
 import time; began, cpu = time.perf_counter(), time.process_time()
-import json, resource, sys
+import json, sys
 import numpy as np
 side, source, target = sys.argv[1:4]
 vectors = np.load(source)
@@ -56,8 +56,8 @@ if "once" not in sys.argv:
     began, cpu = time.perf_counter(), time.process_time()
     draw()
     found |= {"warm_s": time.perf_counter() - began, "warm_cpu_s": time.process_time() - cpu}
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-found["peak_rss_mb"] = peak / (1024 if sys.platform != "darwin" else 1024**2)
+lines = open("/proc/self/status") if sys.platform == "linux" else []  # what getrusage says is the parent's, too
+found["peak_rss_mb"] = next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
 print(json.dumps(found))
 """
 

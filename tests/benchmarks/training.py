@@ -81,7 +81,7 @@ def settings_of(side: str, device: str) -> dict[str, Any]:
 
 
 def seconds_a_step(side: str, model: Any, table: Any, batch: int, steps: int) -> float:
-    """Median over the steps of one run, the first left out."""
+    """Mean over the steps of one run, the first left out."""
     import torch
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer import losses
@@ -123,7 +123,7 @@ def seconds_a_step(side: str, model: Any, table: Any, batch: int, steps: int) ->
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     vars(model).pop("forward", None)
-    return statistics.median(times[1:])
+    return statistics.fmean(times[1:])
 
 
 def main(arguments: list[str]) -> None:
