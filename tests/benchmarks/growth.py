@@ -83,7 +83,7 @@ def steps(options: argparse.Namespace, model: Any, rate: float) -> Iterator[dict
 
 
 def rows(options: argparse.Namespace, model: Any, rate: float, folder: Path) -> Iterator[dict[str, Any]]:
-    """Statistics, checks and encoding against rows of three sentences; each table is new, so nothing is cached."""
+    """Statistics of a new table of three sentences a row, checks that find its token ids kept, and encoding."""
     from tokenizers import Tokenizer
 
     import workbench as wb
