@@ -153,7 +153,8 @@ def main(arguments: list[str]) -> None:
     rows = stand_ins(300) if options.small else vectors(options.data)
     with tempfile.TemporaryDirectory() as name:
         found = [side_by_side(rows[:count], Path(name), options.repeats, sides) for count in options.texts]
-        report("maps", found, small=options.small)
+        if found:
+            report("maps", found, small=options.small)
         if options.large:
             np.save(Path(name) / "large.npy", enlarged(rows, options.large))
             run = child(OURS, Path(name) / "large.npy", Path(name) / "xy.npy", "once")
