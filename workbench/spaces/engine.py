@@ -281,18 +281,19 @@ def vectors(texts: Sequence[str], model: str | Path) -> np.ndarray:
 
     folder = models.files(model)
     kept = loaded(str(folder), stamp_of(str(folder)))
-    with _threads_for(len(texts)):
+    # one thread for a few texts: as quick as two, and it waits for no other thread where a core has more to do
+    with torch_threads(1 if len(texts) <= FEW else None):
         encoded: np.ndarray = kept.encode(list(texts), show_progress_bar=False)
     return encoded
 
 
 @contextmanager
-def _threads_for(texts: int) -> Iterator[None]:
-    """One thread for a few texts: as quick as two, and it waits for no other thread where a core has more to do."""
+def torch_threads(count: int | None) -> Iterator[None]:
+    """So many threads for torch in this process; None leaves them as they are. What was set before comes back."""
     import torch
 
     usual = torch.get_num_threads()
-    torch.set_num_threads(1 if texts <= FEW else usual)
+    torch.set_num_threads(count or usual)
     try:
         yield
     finally:

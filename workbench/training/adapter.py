@@ -20,8 +20,9 @@ from workbench.data.prepare import prepare, settled
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe
 from workbench.spaces.encode import Space
+from workbench.spaces.engine import torch_threads
 from workbench.spaces.evaluate import Change, compare, evaluate
-from workbench.spaces.stages import sampled
+from workbench.spaces.stages import sample, sampled
 from workbench.steps import batched_rows
 from workbench.training.run import make_sure_trusted
 
@@ -156,7 +157,7 @@ def _tried(
     before = model.space(shown)
     encoded = time.perf_counter()
     base = None if evaluation is None else model.scored(evaluation, recipe.prompts, resamples)
-    with _one_thread():
+    with torch_threads(1):  # maps of a few hundred dimensions are quicker so, above all where the cores are busy
         losses, steps = _train(recipe, model, train)
     change = None
     if evaluation is not None and base is not None:
@@ -197,21 +198,9 @@ def _sampled(part: Examples, rows: int, seed: int, used: str) -> tuple[Examples,
     """(at most so many rows, in words what was left out)."""
     if len(part) <= rows:
         return part, ""
-    chosen = np.sort(np.random.default_rng(seed).choice(len(part), rows, replace=False))
-    return part.select(chosen), f"{used} a sample of {rows:,} of {len(part):,} rows, seed {seed}"
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Maps of a few hundred dimensions are quicker on one thread, above all where other programs keep the cores busy."""
-    import torch
-
-    usual = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
+    return part.select(
+        sample(np.arange(len(part)), rows, seed)
+    ), f"{used} a sample of {rows:,} of {len(part):,} rows, seed {seed}"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from workbench.spaces.film import Film, Moment, cost_of
 from workbench.steps import batched_rows, steps_per_epoch
 from workbench.training import records
 from workbench.training.folder import RunFolder
+from workbench.training.health import looked_at
 from workbench.training.records import EventWriter
 
 if TYPE_CHECKING:
@@ -319,18 +320,7 @@ def _batches(model: Any, texts: Sequence[str], prompts: Sequence[str]) -> list[t
 
 def _encoded(model: Any, batches: Sequence[tuple[np.ndarray, Any]], count: int) -> np.ndarray:
     """Vectors as the model gives them, float32, shape (count, d)."""
-    import torch
-    from sentence_transformers.util import batch_to_device
-
-    training, cards = model.training, [model.device] if model.device.type == "cuda" else []
-    model.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=cards):
-            parts = [
-                model(batch_to_device(dict(features), model.device))["sentence_embedding"] for _, features in batches
-            ]
-    finally:
-        model.train(training)
-    vectors = np.zeros((count, parts[0].shape[1]), dtype=np.float32)
-    vectors[np.concatenate([rows for rows, _ in batches])] = torch.cat(parts).float().cpu().numpy()
+    found = looked_at(model, [features for _, features in batches])
+    vectors = np.zeros((count, found.shape[1]), dtype=np.float32)
+    vectors[np.concatenate([rows for rows, _ in batches])] = found
     return vectors

@@ -130,19 +130,28 @@ class Health:
 
     def _encode(self, model: Any) -> np.ndarray:
         """Vectors of the probe texts, float32, shape (texts, dimensions)."""
-        import torch
-        from sentence_transformers.util import batch_to_device
-
         if self._features is None:
             self._features = model.preprocess(probe_texts(self.train, self.seed, self.letters))
-        training, cards = model.training, [model.device] if model.device.type == "cuda" else []
-        model.eval()
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=cards):
-                vectors = model(batch_to_device(dict(self._features), model.device))["sentence_embedding"]
-        finally:
-            model.train(training)
-        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+        return looked_at(model, [self._features])
+
+
+def looked_at(model: Any, batches: Iterable[Mapping[str, Any]]) -> np.ndarray:
+    """Vectors of batches of features, one batch after the other, without a trace in the training.
+
+    Returns:
+        float32, shape (texts, d), as the model gives them.
+    """
+    import torch
+    from sentence_transformers.util import batch_to_device
+
+    training, cards = model.training, [model.device] if model.device.type == "cuda" else []
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=cards):
+            parts = [model(batch_to_device(dict(batch), model.device))["sentence_embedding"] for batch in batches]
+    finally:
+        model.train(training)
+    return np.asarray(torch.cat(parts).float().cpu().numpy(), dtype=np.float32)
 
 
 def probe_texts(train: Examples, seed: int, cuts: Sequence[int | None] = PROBE_LETTERS) -> list[str]:
