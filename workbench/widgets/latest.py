@@ -21,7 +21,7 @@ class Latest:
 
     def __init__(self, function: Callable[..., None], period_s: float = 0.1) -> None:
         self._function, self._period = function, period_s
-        self._lock = threading.Lock()
+        self._lock, self._calling = threading.Lock(), threading.RLock()
         self._waiting: tuple[Any, ...] | None = None
         self._timer: threading.Timer | None = None
         self._last = 0.0
@@ -36,11 +36,12 @@ class Latest:
                 self._timer.start()
 
     def flush(self) -> None:
-        """Make the call that waits, if there is one, now."""
-        with self._lock:
-            arguments, self._waiting, self._last = self._waiting, None, time.monotonic()
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
-        if arguments is not None:
-            self._function(*arguments)
+        """Make the call that waits, if there is one, now; one that is under way on another thread is waited for."""
+        with self._calling:
+            with self._lock:
+                arguments, self._waiting, self._last = self._waiting, None, time.monotonic()
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = None
+            if arguments is not None:
+                self._function(*arguments)
