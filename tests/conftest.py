@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.loaded import Loaded
 from tests.runs import MakeRun, maker
+from workbench.training import run, warm
 
 # Nothing is downloaded in a test: what tries to, fails at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# As the command line has it; a run of a test begins in one environment whichever test was before.
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 # Tiny models are faster on one thread, above all where other work shares the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -29,6 +34,17 @@ def workbench_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "workbench-home"
     monkeypatch.setenv("WORKBENCH_HOME", str(home))
     return home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded() -> Iterator[Loaded]:
+    """Where the runs of tests begin."""
+    made = Loaded()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm, "waiting", lambda: made)
+        patch.setattr(run, "POLL_S", 0.05)
+        yield made
+    made.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.loaded import Loaded
 from tests.runs import MakeRun
 from tests.training.conftest import NOUNS, VERBS
 from tests.widgets.test_run_panel_film import filmed
@@ -53,7 +54,6 @@ Call = Callable[..., Done]
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Runs a command in this process, as its entry point does."""
-    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
     def run(*words: object) -> Done:
         capsys.readouterr()
@@ -152,7 +152,7 @@ def test_a_folder_without_runs_has_none(call: Call, here: Path) -> None:
 
 
 def test_a_run_is_stopped_by_ctrl_c_and_resumed(
-    call: Call, tiny_bert: Path, table: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, tiny_bert: Path, table: Path, here: Path, monkeypatch: pytest.MonkeyPatch, loaded: Loaded
 ) -> None:
     wait, presses = Run.wait, [1]
 
@@ -164,7 +164,8 @@ def test_a_run_is_stopped_by_ctrl_c_and_resumed(
 
     monkeypatch.setattr(Run, "wait", pressed)
     recipe = recipe_file(here / "recipe.yaml", tiny_bert, table, name="mine")
-    stopped = call("train", recipe, "--out", "runs/mine", "--json")
+    with loaded.held_at(1):
+        stopped = call("train", recipe, "--out", "runs/mine", "--json")
     assert (stopped.json["state"], stopped.json["step"], stopped.json["total_steps"]) == ("stopped", 1, 4)
     assert stopped.json["reason"] == "stopped as asked"
     assert "Run folder " in stopped.err
@@ -253,11 +254,26 @@ def test_maps_can_be_saved_as_pictures(call: Call, tiny_static: Path, here: Path
     (here / "t.csv").write_text("anchor,positive\n" + "".join(rows))
     assert call("map", tiny_static, "t.csv", "-o", "map.svg").status == 0
     assert (here / "map.svg").read_text(encoding="utf-8").startswith("<svg ")
+    assert call("map", tiny_static, here / "t.csv", "-o", "map.svg").status == 0
+    assert "t.csv, " in (here / "map.svg").read_text() and str(here) not in (here / "map.svg").read_text()
     assert call("compare", tiny_static, tiny_static, "t.csv", "-o", "two.svg", "--json").json["report"] == "two.svg"
     assert (here / "two.svg").read_text(encoding="utf-8").count("map axis 1") == 2
     for command in (["map", tiny_static], ["compare", tiny_static, tiny_static]):
         assert "that ends in .html or .svg or .png" in one_sentence(call(*command, "t.csv", "-o", "map.pdf"))
     assert not (here / "map.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "got"), [("-", "standard output"), (".", "the folder ."), ("t.csv/map.html", "t.csv, a file, above it")]
+)
+def test_what_no_page_can_be_written_to_is_told_before_the_work(
+    call: Call, tiny_static: Path, here: Path, out: str, got: str
+) -> None:
+    (here / "t.csv").write_text("text\na\nb\n")
+    for command in (["map", tiny_static], ["compare", tiny_static, tiny_static]):
+        told = one_sentence(call(*command, "t.csv", "-o", out))
+        assert "expected a file to write, got " in told and got in told
+    assert [path.name for path in here.iterdir()] == ["t.csv"]
 
 
 def test_a_map_is_one_page_without_a_network(call: Call, tiny_static: Path, here: Path) -> None:
@@ -482,7 +498,7 @@ def test_a_misspelt_command_or_option_ends_with_status_2(words: list[str], said:
 @pytest.mark.parametrize("debug", [True, False])
 def test_the_traceback_is_shown_only_with_debug(debug: bool, here: Path) -> None:
     words = [sys.executable, "-m", "workbench", *(["--debug"] if debug else []), "train", "nowhere.yaml"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert ("Traceback" in done.stderr) == debug
     assert "nowhere.yaml" in done.stderr
     assert done.returncode == 2

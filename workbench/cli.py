@@ -135,7 +135,7 @@ def try_(
 
     with _progress() as show:
         show("trying a linear adapter", 0, None)
-        made = try_adapter(with_settings(read_recipe(recipe), change or []), trust_code=trust_code)
+        made = try_adapter(with_settings(read_recipe(recipe), change or []), trust_code=trust_code, progress=show)
     if as_json:
         _print(made.to_json())
     else:
@@ -207,7 +207,8 @@ def map_(
     _usable(out, model)
     with _progress() as show:
         drawn, measured, page = table_map(model, data, seed, show, layout=engine.value)
-    save(out, lambda: map_figure(drawn, title=f"{data}, {drawn.space.model}"), lambda: page)
+    name = Path(data).name if Path(data).exists() else data
+    save(out, lambda: map_figure(drawn, title=f"{name}, {drawn.space.model}"), lambda: page)
     if as_json:
         _print({"record": drawn.record, "measures": measured.to_json(), "report": str(out)})
     else:
@@ -527,6 +528,10 @@ def _usable(out: Path, *names: str) -> None:
     for name in names:
         find(name)
     above = next(path for path in out.resolve().parents if path.exists())
+    if str(out) == "-" or out.is_dir() or not above.is_dir():
+        folder = f"the folder {out}" if out.is_dir() else f"{above}, a file, above it"
+        got = "standard output" if str(out) == "-" else folder
+        raise WorkbenchError(f"expected a file to write, got {got}; name one, such as map.html")
     if not os.access(above, os.W_OK):
         raise OSError(errno.EACCES, "no permission to write", str(above))
 
@@ -558,7 +563,13 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
                     sys.stderr.write(f"{phase}\n")
             bar.update(tasks[phase], completed=done, total=total, count=f"{done:,}/{total:,}" if total else "")
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt:  # whoever interrupts a command does not wait for work that nobody wants any more
+            from workbench.spaces.engine import engine
+
+            engine().kill()
+            raise
 
 
 def _rows(name: str, rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -25,6 +25,7 @@ from workbench.data.prepare import prepare
 from workbench.data.tokens import TokenStats, token_stats
 from workbench.errors import RunError
 from workbench.plots.curves import course, loss_figure, score_figure
+from workbench.plots.film import film_figure
 from workbench.plots.lengths import lengths_figure
 from workbench.plots.map import map_figure
 from workbench.plots.map_page import map_page
@@ -35,6 +36,7 @@ from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
 from workbench.spaces.encode import embed
 from workbench.spaces.engine import engine
 from workbench.spaces.evaluate import Delta, Score
+from workbench.spaces.film import film_maps
 from workbench.spaces.measures import Measures, measures
 from workbench.spaces.project import Engine, Projection, project
 from workbench.spaces.similarity import Similarity, similarity
@@ -54,6 +56,7 @@ SENTENCES = (
     "A tree grows where points packed closely together form a cluster of any shape.",
     "What does the agent gain for a good action?",
 )
+FILM_TEXT = "Play, or drag the slider; it needs no network and no Python. All moments are drawn in the same frame, so that what moves on it has moved in the space. Beside it the loss, the mean cosine of two texts and how many neighbours have changed."
 
 
 def demo_recipe() -> Recipe:
@@ -199,6 +202,7 @@ def _report(
                     score_figure(followed, title="Score on the test part"),
                 ],
             ),
+            _film_section(run),
             Section(
                 "Before and after: the map",
                 "Test questions and definitions, coloured by topic. The second map starts from the first, so that what moves has moved for a reason. Distances between far groups mean little.",
@@ -219,6 +223,17 @@ def _report(
             Section("The recipe", "", code=recipe.to_yaml()),
         ],
     )
+
+
+def _film_section(run: Run) -> Section:
+    """The film of a run, or why there is none."""
+    title = "While it trained"
+    try:
+        film = run.film
+    except RunError as error:
+        return Section(title, f"There is no film: {error}.")
+    maps = film_maps(film)
+    return Section(title, FILM_TEXT, figures=[film_figure(maps, title=f"Film of {len(film.texts):,} held-out texts")])
 
 
 def _scores_section(scores: dict[str, Any], first: str, second: str) -> Section:

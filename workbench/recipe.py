@@ -260,7 +260,7 @@ class Recipe(_Part):
     gradient_checkpointing: bool = Field(False, description="Compute activations twice to save memory")
     split_by_length: bool = Field(
         True,
-        description="On a CPU a batch goes through the model in up to four groups of like length: the same rows and loss, far less padding",
+        description="The same rows and loss with far less padding: on a CPU, and on a GPU where it pays, a batch goes through the model in up to four groups of like length; on a GPU with flash-attn without any padding",
     )
     lora: Lora | None = Field(None, description="Train a low-rank update instead of all weights")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, then MPS, then CPU")
@@ -405,6 +405,11 @@ def with_settings(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         except yaml.YAMLError:
             raise RecipeError(f"{name}: expected a value as YAML, got {value!r:.80}; put a text into quotes") from None
     return Recipe(**settings)
+
+
+def prompt_of(prompts: str | Mapping[str, str] | None, column: str) -> str:
+    """What `prompts` put before the texts of a column, by the name that it has in training; empty for nothing."""
+    return prompts if isinstance(prompts, str) else (prompts or {}).get(column, "")
 
 
 def _in_code(value: object) -> str:

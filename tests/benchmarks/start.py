@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--small", action="store_true", help="one start of each kind with a small batch")
     options = parser.parse_args(arguments)
     if options.small:
-        options.batch, options.repeats = 2, 1
+        options.batch, options.repeats, options.open_s = 2, 1, 6.0
     sides: dict[str, list[dict[str, float]]] = {"plain": [], "warm": [], "again": []}
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as cold, tempfile.TemporaryDirectory() as opened:

@@ -1,12 +1,15 @@
-"""Seconds a step of the library's trainer as it comes, and as a run of the workbench computes it.
+"""Seconds a step of the library's trainer as it comes, and as a run of the workbench makes it, batches included.
 
 Triplets of a definition (50 tokens on average, about 250 at most; joined from the shipped glossary's definitions) and
-two terms; and, as the other extreme, triplets of texts that are all equally long. All sides are the library's trainer
-with the same rows in every batch, one after the other in alternation; each figure is the median over the runs.
+two terms; and, as the other extreme, triplets of texts that are all equally long. All sides have the same rows in every
+batch, one after the other in alternation; each figure is the median over the runs, of the time from the end of one step
+to the end of the next, so that the making of batches counts.
 
-On a CPU the sides are the library as it comes and the same with batches computed in groups of like length. With --gpu
-they are the library in float32, the library with bf16 set by hand, and the settings of the workbench; add
-`--model mpnet-sized` for a model of that size with random weights.
+On a CPU the sides are the library as it comes and a run, whose batches are computed in groups of like length. With
+--gpu they are the library in float32, the library with bf16 set by hand, and a run: bf16 and TF32, batches without
+padding where flash-attn is installed (else in groups where that pays), and the next batch made meanwhile. Last, each
+side trains on the shipped glossary and is scored on rows kept out, with intervals. `--model mpnet-sized` takes a model
+of that size with random weights.
 
     python -m tests.benchmarks training [--batches 16 64 128] [--steps 3] [--repeats 5] [--gpu] [--small]
 """
@@ -18,12 +21,16 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks._report import report
+from tests.benchmarks._report import table as markdown
 
-SMALL: dict[str, Any] = {"batches": [4], "steps": 1, "repeats": 1}
+SMALL: dict[str, Any] = {"batches": [4], "steps": 1, "repeats": 1, "scored_steps": 1, "scored_rows": 8}
+LIBRARY, BY_HAND, OURS = "library float32", "library bf16 by hand", "workbench"
+LOSS = "MultipleNegativesRankingLoss"
 
 
 def triplets(rows: int, *, equal: bool) -> dict[str, list[str]]:
@@ -67,99 +74,184 @@ def load(name: str, device: str) -> Any:
         return SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension())], device=device)
 
 
-def settings_of(side: str, device: str) -> dict[str, Any]:
-    """Arguments of the library's trainer that differ between the sides."""
-    if side == "workbench" and device == "cuda":
-        from workbench.cards.script import arguments
-        from workbench.checks.trial_batch import computes_bf16
-        from workbench.recipe import Loss, Recipe
+def model_of(side: str, name: str, device: str, recipe: Any) -> Any:
+    """The model of a side, as that side trains it."""
+    from workbench.spaces.packed import pack
 
-        recipe = Recipe(loss=Loss("MultipleNegativesRankingLoss"), data="glossary/triplets")
-        ours = arguments(recipe, rows=100, device=device, bf16=computes_bf16(device))
-        return {key: ours[key] for key in ("bf16", "tf32", "fp16", "optim", "dataloader_pin_memory") if key in ours}
-    return {"bf16": True} if side == "bf16 by hand" else {}
+    model = load(name, device)
+    if side == OURS:
+        pack(model, recipe)
+    return model
 
 
-def seconds_a_step(side: str, model: Any, table: Any, batch: int, steps: int) -> float:
-    """Mean over the steps of one run, the first left out."""
-    import torch
+def library_trainer(side: str, model: Any, table: Any, recipe: Any, folder: Path) -> Any:
+    """The library's trainer as it comes, for as many steps as a recipe says."""
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer import losses
-    from transformers import PrinterCallback, TrainerCallback
+    from transformers import PrinterCallback
 
-    from workbench.spaces.lean import Lean
+    model.model_card_data.generate_widget_examples = False
+    settings = SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        max_steps=recipe.max_steps,
+        save_strategy="no",
+        use_cpu=model.device.type == "cpu",
+        disable_tqdm=True,
+        report_to="none",
+        seed=recipe.seed,
+        bf16=side == BY_HAND,
+    )
+    loss = getattr(losses, LOSS)(model)
+    trainer = SentenceTransformerTrainer(model=model, args=settings, train_dataset=table.to_training(), loss=loss)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
-    times: list[float] = []
-    device = model.device.type
+
+def our_trainer(model: Any, table: Any, recipe: Any, folder: Path) -> Any:
+    """The trainer of a run, in a folder of its own; it looks at no probe texts and saves nothing."""
+    from workbench.training import loop
+    from workbench.training.film import Filming
+    from workbench.training.folder import RunFolder
+    from workbench.training.health import Health
+    from workbench.training.records import EventWriter, Status
+
+    place = RunFolder(folder)
+    events = EventWriter(place.events)
+    health, film = Health(recipe, table, events), Filming(recipe, place, table, None, events)
+    recorder = loop.Recorder(place, recipe, health, film, Status("running"), None)
+    trainer = loop.build(recipe, place, model, table.to_training(), model.device.type, recorder)
+    trainer.args.save_strategy = "no"
+    return trainer
+
+
+@contextlib.contextmanager
+def trainer_of(side: str, model: Any, table: Any, recipe: Any) -> Iterator[Any]:
+    """The trainer of a side; what it sets in model and torch is taken back."""
+    import torch
+    from transformers.utils import import_utils
+
+    before, own = torch.backends.fp32_precision, dict(vars(model))
+    import_utils.enable_tf32.cache_clear()  # it remembers that it was called, though the switch was put back
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        make = our_trainer if side == OURS else lambda *given: library_trainer(side, *given)
+        try:
+            yield make(model, table, recipe, Path(folder))
+        finally:
+            torch.backends.fp32_precision = before
+            for name in ("forward", "preprocess"):
+                vars(model).pop(name, None)
+                vars(model).update({name: own[name]} if name in own else {})
+
+
+def seconds_a_step(side: str, model: Any, table: Any, recipe: Any) -> float:
+    """Mean over the steps of one run, the first left out; a GPU has done its work when the clock is read."""
+    import torch
+    from transformers import TrainerCallback
+
+    ends: list[float] = []
 
     class Clock(TrainerCallback):
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            times.append(-time.perf_counter())
-
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            if device == "cuda":
+            if model.device.type == "cuda":
                 torch.cuda.synchronize()
-            times[-1] += time.perf_counter()
+            ends.append(time.perf_counter())
 
-    if side == "workbench":
-        model.forward = Lean(model)
-    model.model_card_data.generate_widget_examples = False
-    with tempfile.TemporaryDirectory() as folder:
-        settings = SentenceTransformerTrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=batch,
-            max_steps=steps + 1,
-            save_strategy="no",
-            use_cpu=device == "cpu",
-            disable_tqdm=True,
-            report_to="none",
-            seed=1,
-            **settings_of(side, device),
-        )
-        loss = losses.MultipleNegativesRankingLoss(model)
-        trainer = SentenceTransformerTrainer(
-            model=model, args=settings, train_dataset=table, loss=loss, callbacks=[Clock()]
-        )
-        trainer.remove_callback(PrinterCallback)
+    with trainer_of(side, model, table, recipe) as trainer:
+        trainer.add_callback(Clock())
         trainer.train()
-    vars(model).pop("forward", None)
-    return statistics.fmean(times[1:])
+    return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+
+def scored(side: str, name: str, device: str, recipe: Any, rows: int) -> dict[str, Any]:
+    """The score of the base model and of what a side makes of it, on rows kept out, with intervals of 95%."""
+    from transformers import set_seed
+
+    import workbench as wb
+    from workbench.data.prepare import prepare
+
+    train, held = prepare(recipe)
+    assert held is not None
+    held = held.select(range(min(rows, len(held))))
+    set_seed(recipe.seed)
+    model = model_of(side, name, device, recipe)
+    base = wb.evaluate(model, held)
+    with trainer_of(side, model, train, recipe) as trainer:
+        trainer.train()
+        found = wb.evaluate(model, held)
+    score = found.scores[found.primary]
+    return {
+        "side": side,
+        "score": found.primary,
+        "tuned": score.value,
+        "low": score.low,  # None where there are too few rows for an interval
+        "high": score.high,
+        "base": base.scores[base.primary].value,
+        "steps": recipe.max_steps,
+        "rows": found.rows,
+    }
 
 
 def main(arguments: list[str]) -> None:
     """Measure, print a table, and last one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks training", description=__doc__)
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 64, 128])
+    parser.add_argument("--batches", type=int, nargs="+", help="rows of a batch; 16 64 128, with --gpu 16 64 256")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--model", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser.add_argument("--model", default="sentence-transformers/all-MiniLM-L6-v2", help="a name, or mpnet-sized")
+    parser.add_argument("--scored-steps", type=int, default=200, help="with --gpu: steps before the scores are taken")
+    parser.add_argument("--scored-rows", type=int, default=2000)
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--small", action="store_true", help="one step of each side: shows that it works")
     options = parser.parse_args(arguments)
     if options.small:
         vars(options).update(SMALL)
-    from datasets import Dataset
+    import pandas as pd
+    import torch
 
-    sides = ["library", *(["bf16 by hand"] if options.gpu else []), "workbench"]
-    model = load(options.model, "cuda" if options.gpu else "cpu")
+    import workbench as wb
+
+    if options.gpu and not torch.cuda.is_available():
+        parser.error("--gpu expects a CUDA device, but torch finds none here; leave it out")
+    device = "cuda" if options.gpu else "cpu"
+    batches = options.batches or [16, 64, 256 if options.gpu else 128]
+    sides = [LIBRARY, *([BY_HAND] if options.gpu else []), OURS]
+    quiet = {"film_frames": 0, "watch_off": ("zero-vectors", "collapse"), "seed": 1, "device": device, "loss": LOSS}
+    plain = wb.Recipe(data="glossary/triplets", **quiet)
+    models = {side: model_of(side, options.model, device, plain) for side in sides}
     results = []
     for equal in (False, True):
-        for batch in options.batches if not equal else options.batches[:1]:
-            rows = Dataset.from_dict(triplets(batch * (options.steps + 2), equal=equal))
+        for batch in batches if not equal else batches[:1]:
+            table = wb.load(pd.DataFrame(triplets(batch * (options.steps + 2), equal=equal)))
+            recipe = plain.changed(batch_size=batch, max_steps=options.steps + 1)
             seconds: dict[str, list[float]] = {side: [] for side in sides}
             for _ in range(options.repeats):
                 for side in sides:
-                    with contextlib.redirect_stderr(io.StringIO()):
-                        seconds[side].append(seconds_a_step(side, model, rows, batch, options.steps))
+                    seconds[side].append(seconds_a_step(side, models[side], table, recipe))
             middle = {side: statistics.median(values) for side, values in seconds.items()}
             results.append(
                 {
-                    "times_as_fast": round(middle["library"] / middle["workbench"], 3),
-                    **({"against_bf16": middle["bf16 by hand"] / middle["workbench"]} if options.gpu else {}),
+                    "times_as_fast": round(middle[LIBRARY] / middle[OURS], 3),
+                    **({"against_bf16": round(middle[BY_HAND] / middle[OURS], 3)} if options.gpu else {}),
                     "texts": "of equal length" if equal else "of mixed length",
                     "batch": batch,
-                    **{f"{side.replace(' ', '_')}_s": round(value, 4) for side, value in middle.items()},
-                    "seconds": [[round(value, 4) for value in seconds[side]] for side in sides],
+                    **{f"{side.replace(' ', '_')}_s": round(value, 5) for side, value in middle.items()},
+                    "seconds": [[round(value, 5) for value in seconds[side]] for side in sides],
                 }
             )
-    report("training", results, model=options.model, gpu=options.gpu, steps=options.steps, repeats=options.repeats)
+    scores = []
+    if options.gpu or options.small:
+        recipe = plain.changed(batch_size=batches[0], max_steps=options.scored_steps)
+        scores = [scored(side, options.model, device, recipe, options.scored_rows) for side in sides]
+        print(markdown(scores))
+    report(
+        "training",
+        results,
+        model=options.model,
+        device=torch.cuda.get_device_name() if options.gpu else "cpu",
+        packed=bool(getattr(models[OURS][0], "can_flatten_inputs", False)),
+        steps=options.steps,
+        repeats=options.repeats,
+        scores=scores,
+    )

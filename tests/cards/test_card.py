@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.loaded import Loaded
 from tests.training.conftest import NOUNS, VERBS
 from workbench.data.load import load
 from workbench.data.tokens import token_stats
@@ -80,7 +81,7 @@ def finished(tiny_bert: Path, place: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def resumed(tiny_bert: Path, place: Path) -> Run:
+def resumed(tiny_bert: Path, place: Path, loaded: Loaded) -> Run:
     """A run with plain gradient descent, stopped and resumed, scored on three pairs."""
     rows = [dict(zip(("anchor", "positive"), sentences(noun, verb), strict=True)) for noun in NOUNS for verb in VERBS]
     recipe = Recipe(
@@ -97,7 +98,8 @@ def resumed(tiny_bert: Path, place: Path) -> Run:
         logging_steps=1,
         eval_steps=2,
     )
-    run = train(recipe, folder=place / "resumed")
+    with loaded.held_at(1):
+        run = train(recipe, folder=place / "resumed")
     run.stop().wait(WAIT_S)
     assert run.state == "stopped"
     assert run.status.step == 1

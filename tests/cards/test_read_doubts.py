@@ -281,6 +281,7 @@ def test_settings_that_change_no_weights_are_no_doubt() -> None:
         "save_steps": 5,
         "logging_steps": 1,
         "dataloader_num_workers": 2,
+        "accelerator_config": {"non_blocking": True},
         "disable_tqdm": True,
     }
     assert set(doubts(card(changed=changed))) == {"data-part"}

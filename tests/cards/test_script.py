@@ -16,8 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.kernel import install
 from tests.training.conftest import NOUNS, VERBS, weights
-from workbench.cards.script import MERGE, render, script
+from workbench.cards.script import MERGE, PACKED, render, script
 from workbench.data.load import load
 from workbench.recipe import Loss, Recipe
 from workbench.training.launch import train
@@ -42,10 +43,12 @@ CUSTOM = textwrap.dedent(
 )
 
 
-def rendered(model: str = "owner/base", tables: tuple[Path, Path | None] = TABLES, **settings: Any) -> str:
+def rendered(
+    model: str = "owner/base", tables: tuple[Path, Path | None] = TABLES, on: str = "cpu", **settings: Any
+) -> str:
     """A script that is only read; nothing that it names has to exist."""
     recipe = Recipe(**{"model": model, "loss": MNRL, "data": "pairs.csv", **settings})
-    return render(recipe, train=ROWS, tables=tables, model=model, device="cpu")
+    return render(recipe, train=ROWS, tables=tables, model=model, device=on)
 
 
 def named(text: str) -> dict[str, ast.expr]:
@@ -250,6 +253,79 @@ def test_settings_of_the_recipe_are_those_of_the_script() -> None:
     assert {name: given[name] for name in wanted} == wanted
     assert "model.max_seq_length = 16" in text
     assert "set_seed(11)" in calls(text)
+
+
+def as_code(text: str) -> dict[str, str]:
+    """Settings of a script as they stand in it."""
+    found = named(text)["settings"]
+    assert isinstance(found, ast.Dict)
+    keys = [ast.literal_eval(key) for key in found.keys if key is not None]
+    return dict(zip(keys, map(ast.unparse, found.values), strict=True))
+
+
+def test_a_script_for_a_gpu_finds_out_there_what_the_card_can_do() -> None:
+    text = rendered(on="cuda")
+    assert as_code(text)["bf16"] == "bf16" and as_code(text)["tf32"] == "bf16 or None"
+    assert as_code(text)["accelerator_config"] == "{'non_blocking': True}"
+    assert (as_code(text)["use_cpu"], as_code(text)["dataloader_pin_memory"]) == ("False", "True")
+    assert ast.unparse(named(text)["device"]) == "'cuda'"
+    assert "is_bf16_supported(including_emulation=False)" in ast.unparse(named(text)["bf16"])
+    for name in ("bf16", "fp16"):
+        asked = as_code(rendered(on="cuda", precision=name))
+        assert asked[name] == "True" and "tf32" not in asked
+    plain = as_code(rendered(on="cuda", precision="fp32"))
+    assert (plain["bf16"], plain["fp16"], "tf32" in plain) == ("False", "False", False)
+
+
+def test_a_script_for_any_device_takes_the_one_that_a_run_would_take() -> None:
+    text = rendered(on="auto")
+    assert ast.unparse(named(text)["device"]).startswith("'cuda' if torch.cuda.is_available() else 'mps' if")
+    assert as_code(text)["use_cpu"] == "device == 'cpu'"
+    assert as_code(text)["dataloader_pin_memory"] == "device == 'cuda'"
+    assert as_code(text)["accelerator_config"] == "{'non_blocking': device == 'cuda'}"
+    for other in ("cpu", "mps"):
+        assert "device" not in named(rendered(on=other)) and "tf32" not in as_code(rendered(on=other))
+
+
+def test_a_script_packs_batches_where_its_run_would() -> None:
+    assert "set_attn_implementation" in rendered(on="cuda") and "set_attn_implementation" in rendered(on="auto")
+    for on, settings in [
+        ("cpu", {}),
+        ("cuda", {"split_by_length": False}),
+        ("cuda", {"precision": "fp32"}),
+        ("auto", {"loss": Loss("GISTEmbedLoss", guide="owner/guide")}),
+    ]:
+        assert "set_attn_implementation" not in rendered(on=on, **settings)
+
+
+def test_the_lines_that_pack_do_what_a_run_does(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    import transformers.utils
+    from sentence_transformers import SentenceTransformer
+
+    install(monkeypatch, torch.float32)
+    monkeypatch.setattr(transformers.utils, "is_flash_attn_2_available", lambda: True)
+    for bf16 in (False, True):
+        model = SentenceTransformer(str(tiny_bert), device="cpu")
+        exec(PACKED, {"model": model, "bf16": bf16})
+        assert ("cu_seq_lens_q" in model.preprocess(["the cat", "a dog"])) is bf16
+
+
+def test_without_a_gpu_a_script_for_any_device_trains_as_one_for_the_cpu(
+    tiny_bert: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    saved = []
+    for device in ("cpu", "auto"):
+        recipe = Recipe(model=str(tiny_bert), loss=MNRL, data=str(pairs), max_steps=3, device=device)
+        (tmp_path / device).mkdir()
+        monkeypatch.chdir(tmp_path / device)
+        exec(compile(script(recipe, folder=tmp_path), "script.py", "exec"), {"__name__": "__main__"})
+        saved.append((tmp_path / device / "model" / "model.safetensors").read_bytes())
+    assert saved[0] == saved[1]
 
 
 def test_without_a_limit_prompts_or_held_out_rows_the_script_says_nothing_of_them() -> None:

@@ -147,6 +147,16 @@ def test_the_sizes_of_a_bert_are_read_from_its_settings(tiny_bert: Path) -> None
     assert not training_memory(info).is_lower_bound
 
 
+def test_attention_that_scores_distances_too_keeps_more(tmp_path: Path) -> None:
+    config = '{"num_hidden_layers": 2, "hidden_size": 384, "num_attention_heads": 12, "model_type": "deberta-v2"}'
+    (tmp_path / "config.json").write_text(config)
+    sizes = weights.architecture(tmp_path, [])
+    assert sizes is not None
+    given: dict[str, Any] = {"batch_size": 16, "texts": 1, "tokens": 128}
+    bert = activations(Architecture(2, 384, 12, 1536), **given)
+    assert weights.DEBERTA_SHARE > 2 and activations(sizes, **given) == pytest.approx(weights.DEBERTA_SHARE * bert)
+
+
 def test_a_static_model_has_no_layers(tiny_static: Path) -> None:
     info = models.describe(tiny_static)
     assert info.architecture == Architecture(0, 32)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 import pytest
 
 from tests.checks.tables import codes, fires, labelled, pairs, recipe, text, triplets
+from workbench.catalog import memory, models
 from workbench.checks import cost
 from workbench.checks.case import Case
 from workbench.recipe import Loss
@@ -47,6 +51,9 @@ def test_much_padding_is_split_on_a_cpu_and_the_limit_lowered_on_a_gpu(
     often = recipe(tiny_bert, uneven(every=5), batch_size=64, eval_share=0)
     assert fires(often, "much-padding").fix() is None
     assert "much-padding" not in codes(recipe(tiny_bert, pairs(), batch_size=64))
+    monkeypatch.setattr(cost, "find_spec", lambda name: object() if name == "flash_attn" else None)
+    assert "much-padding" not in codes(often), "its batches are packed"
+    assert "much-padding" in codes(often.changed(precision="fp32"))
 
 
 def test_negatives_of_another_width_are_named(tiny_bert: Path) -> None:
@@ -101,6 +108,33 @@ def test_groups_of_like_length_need_less_memory_than_padded_batches(tiny_bert: P
         )
     )
     assert grouped < whole
+
+
+def need(**settings: Any) -> int:
+    """Bytes that a recipe on texts of mixed length is expected to need."""
+    model = settings.pop("model")
+    case = Case.of(recipe(model, uneven(), batch_size=64, device="cpu", **settings), lambda *_: None)
+    return cost.memory_of(case, case.recipe)
+
+
+def test_an_adapter_needs_the_model_and_its_table_whatever_the_batch(tiny_bert: Path) -> None:
+    weights = sum(path.stat().st_size for path in tiny_bert.rglob("*.safetensors"))
+    small, large = (need(model=tiny_bert, method="adapter", max_seq_length=size) for size in (4, 64))
+    assert small == large < need(model=tiny_bert)
+    assert small == pytest.approx(memory.LIBRARY_BYTES + weights + 4 * uneven().size * 32, rel=1e-3)
+
+
+def test_plain_descent_keeps_no_moments(tiny_bert: Path) -> None:
+    weights = models.describe(tiny_bert).parameters or 0
+    assert need(model=tiny_bert) - need(model=tiny_bert, optimizer="sgd") == pytest.approx(8 * weights, abs=2)
+
+
+def test_a_model_that_pads_on_the_left_needs_what_whole_batches_need(tiny_bert: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_bert, tmp_path / "left")
+    place = tmp_path / "left" / "tokenizer_config.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), "padding_side": "left"}))
+    whole = need(model=tiny_bert, split_by_length=False)
+    assert need(model=tmp_path / "left") == whole > need(model=tiny_bert)
 
 
 def test_the_fullest_batch_is_that_which_keeps_most() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 
 from tests.checks.tables import labelled, pairs, recipe, scored, triplets
 from workbench.catalog import losses as catalog
@@ -27,8 +28,9 @@ from workbench.checks import trial as module
 from workbench.checks.case import Case
 from workbench.checks.finding import Finding
 from workbench.checks.trial import tried
-from workbench.checks.trial_batch import Sample, Trial, judge, try_batch
+from workbench.checks.trial_batch import Sample, Trial, judge, sample_of, try_batch
 from workbench.checks.trial_findings import duration, findings_of, forecast
+from workbench.data.load import load
 from workbench.data.prepare import settled
 from workbench.errors import ModelError, RecipeError
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
@@ -117,6 +119,14 @@ def test_prompts_and_the_limit_are_those_of_the_run(tiny_bert: Path) -> None:
     assert short.tokens == (5, 5)
     assert prompted.tokens == (plain.tokens[0] + 2, plain.tokens[1])
     assert prompted.sample.cosine != plain.sample.cosine
+
+
+def test_a_model_that_leaves_the_prompt_out_of_its_vectors_is_judged_without_it(tiny_bert: Path) -> None:
+    model = SentenceTransformer(str(tiny_bert), device="cpu")
+    given, table = recipe(tiny_bert, pairs(), prompts={"anchor": "red fish "}), load(pairs())
+    whole = sample_of(model, given, table)
+    model.set_pooling_include_prompt(False)
+    assert sample_of(model, given, table).cosine != whole.cosine
 
 
 def test_a_zeroed_model_is_an_error_and_what_follows_from_it_is_not_said_twice(
@@ -248,7 +258,7 @@ class Here:
     """Stands in for the process: works at once, or never answers."""
 
     def __init__(self, error: BaseException | None = None, answers: bool = True) -> None:
-        self.error, self.answers, self.asked, self.closed, self.pid = error, answers, 0, 0, None
+        self.error, self.answers, self.asked, self.killed = error, answers, 0, 0
 
     def submit(self, function: Any, *arguments: Any) -> Future[Any]:
         self.asked += 1
@@ -259,8 +269,8 @@ class Here:
             job.set_result(function(*arguments))
         return job
 
-    def close(self) -> None:
-        self.closed += 1
+    def kill(self) -> None:
+        self.killed += 1
 
 
 @pytest.fixture
@@ -357,7 +367,7 @@ def test_a_batch_that_takes_too_long_is_given_up(
     monkeypatch.setattr(module, "WAIT_S", 0.0)
     monkeypatch.setattr(module, "TELL_S", 0.001)
     found, about = tried(case_of(recipe(tiny_bert, pairs(40))), None, [])
-    assert found == [] and about.startswith("one batch was tried, but given up after 0 s") and engine.closed == 1
+    assert found == [] and about.startswith("one batch was tried, but given up after 0 s") and engine.killed == 1
 
 
 def test_whoever_waits_can_stop_it(tiny_bert: Path, here: Callable[..., Here], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +380,7 @@ def test_whoever_waits_can_stop_it(tiny_bert: Path, here: Callable[..., Here], m
 
     with pytest.raises(InterruptedError):
         tried(Case.of(recipe(tiny_bert, pairs(40)), stop), None, [])
-    assert engine.closed == 1
+    assert engine.killed == 1
 
 
 def test_a_size_in_the_place_of_yes_or_no_is_refused(tiny_bert: Path) -> None:
@@ -394,11 +404,11 @@ print(trial.tried(case, None, []))
 print([name for name in ("torch", "transformers", "sentence_transformers") if name in sys.modules])
 import psutil
 held = psutil.Process(trial._engine().pid)
-trial._give_up()
+trial._engine().kill()
 print(psutil.wait_procs([held], 20)[1])
 """)
     environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2])}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=600)
     words, modules, lives = done.stdout.splitlines()
     assert words.startswith("([], 'one batch of 16 rows was tried on ") and modules == "[]" and lives == "[]"
     assert (tmp_path / "times").read_text() == "x"  # the process that tried it did not run the script

@@ -30,6 +30,13 @@ def test_columns_with_one_or_with_many_values_are_no_colours() -> None:
     assert colour_choices(table(many, text="anchor")) == ("few",)
 
 
+def test_a_label_of_many_classes_is_a_colour_and_one_that_no_two_texts_share_is_none() -> None:
+    texts = [f"t{n}" for n in range(120)]
+    classes = table({"text": texts, "label": [f"c{n % 60}" for n in range(120)]}, text="anchor", label="label")
+    assert colour_choices(classes) == ("label",)
+    assert colour_choices(table({"text": texts, "label": texts}, text="anchor", label="label")) == ()
+
+
 def test_a_column_of_the_table_named_column_goes_before_ours() -> None:
     data = table(
         {"anchor": ["a", "b"], "positive": ["c", "d"], "column": ["x", "y"]}, anchor="anchor", positive="positive"

@@ -71,6 +71,25 @@ def test_only_the_columns_that_are_not_kept_are_counted(tiny_bert: Path) -> None
     assert alone.columns["positive"].max == 203 and alone.columns["positive"].rows == len(ROWS)
 
 
+def test_picked_rows_are_found_in_their_table_and_nothing_is_tokenised_for_them(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, picked = [*ROWS, "a  dog"], [5, 2, 281, 0, 7, 1]
+    whole = table(texts)
+    assert ids.kept(whole.select(picked), "text", tiny_bert) is None
+    token_stats(whole, tiny_bert)
+    all_rows, found = kept(whole, tiny_bert), kept(whole.select(picked), tiny_bert)
+    assert [found.of(row).tolist() for row in range(6)] == [all_rows.of(row).tolist() for row in picked]
+    assert found.count(5).tolist() == all_rows.count(5)[picked].tolist()
+    with monkeypatch.context() as patch:
+        patch.setattr(ids, "fast_tokenizer", lambda here: pytest.fail("a tokenizer was read"))
+        part = counted(whole.select(picked), tiny_bert)
+        twice = counted(whole.select(picked).select([3, 1]), tiny_bert)["columns"]["text"]
+    wanted = counted(table([texts[row] for row in picked]), tiny_bert)
+    assert part["columns"]["text"] == wanted["columns"]["text"] and part["histogram"] == wanted["histogram"]
+    assert (twice["duplicates"], twice["empty"], twice["max"]) == (0, 1, 5)
+
+
 def test_another_text_order_or_tokenizer_has_ids_of_its_own(tiny_bert: Path, tmp_path: Path) -> None:
     token_stats(table(), tiny_bert)
     assert ids.kept(table(ROWS[::-1]), "text", tiny_bert) is None

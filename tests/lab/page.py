@@ -21,7 +21,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --enable-unsafe-swiftshader"
 ).split()
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 # the notebook that is open, found by what it can do: class names of widgets are minified
 _OPEN = """(() => { const app = window.jupyterapp; if (!app) return null;
   const notebook = w => w && w.sessionContext && w.context;

@@ -81,7 +81,7 @@ class Server:
         request = urllib.request.Request(
             f"{self.base}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             body = answer.read()
         return json.loads(body) if body else None
 
@@ -139,14 +139,14 @@ class Server:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
-    def _wait(self, timeout_s: float = 60.0) -> None:
+    def _wait(self, timeout_s: float = 240.0) -> None:
         address = f"{self.base}/{'voila/static/' if self.app == 'voila' else 'api/status'}"
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended:\n{self.log()}")
             try:
-                urllib.request.urlopen(f"{address}?token={self.token}", timeout=5).close()
+                urllib.request.urlopen(f"{address}?token={self.token}", timeout=20).close()
             except (URLError, TimeoutError, ConnectionError) as error:
                 if getattr(error, "code", None) is not None:
                     return

@@ -64,6 +64,7 @@ def test_the_page_has_a_section_for_all_that_was_found(made: Comparison) -> None
         "How the maps were made",
     ]
     assert page.count("Plotly.newPlot") == 4, "scores, maps, noise, similarities"
+    assert page.count("noise from 7 layouts") >= 3, "in short, at the texts that moved, in the figure"
 
 
 def test_each_row_opens_to_its_texts_without_a_script(made: Comparison) -> None:
@@ -81,6 +82,14 @@ def test_rows_say_whether_they_moved_more_than_the_noise(made: Comparison) -> No
     assert made.displacement is not None
     said = f"moved {made.displacement.distance[row]:.2f} units ({made.displacement.said(row)}): {made.texts[row]}"
     assert said in page and made.displacement.sentence in page
+
+
+def test_the_page_says_how_each_map_was_made_and_what_it_has_kept(made: Comparison) -> None:
+    page = compare_page(made)
+    rows = dict(re.findall(r"<td>([a-z ]+)</td><td>(.*?)</td></tr>", page.split("<h2>How the maps were made</h2>")[1]))
+    assert rows["min dist"] == "0.1</td><td>0.1" and rows["start"] == "pca</td><td>given" and "rounds" in rows
+    for side in made.maps or ():
+        assert all(sentence in page for sentence in side.faithfulness.sentences)
 
 
 def test_what_there_is_nothing_of_has_no_section(made: Comparison) -> None:

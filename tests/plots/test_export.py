@@ -78,3 +78,23 @@ def test_the_ending_says_whether_a_picture_or_the_page_is_saved(tmp_path: Path) 
     save(tmp_path / "a.svg", figure, lambda: pytest.fail("no page was asked for"))
     save(tmp_path / "a.html", lambda: pytest.fail("no picture was asked for"), lambda: "<p>page")
     assert (tmp_path / "a.html").read_text() == "<p>page" and "<svg" in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": 1000}, "expected scale= a number above 0 and at most 5, got 1000"),
+        ({"scale": float("nan")}, "got nan; leave it out"),
+        ({"width": 0}, "expected width= a number above 0 and at most 3000, got 0"),
+        ({"width": "960"}, "got '960'"),
+    ],
+)
+def test_a_size_that_memory_may_not_hold_is_refused(tmp_path: Path, options: dict, words: str) -> None:
+    with pytest.raises(WorkbenchError, match=words):
+        save_figure(figure(), tmp_path / "a.png", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_figure_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="expected a figure, got str; make one"):
+        save_figure("a", tmp_path / "a.svg")  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from workbench.data.load import load
 from workbench.errors import DataError
 from workbench.plots import map as module
 from workbench.plots.map import map_figure, sentences, show_map
+from workbench.plots.svg import svg
 from workbench.plots.theme import AFTER, REFERENCE
 from workbench.spaces.encode import Space
 from workbench.spaces.faithful import Faithfulness
@@ -197,3 +198,11 @@ def test_a_space_is_coloured_by_a_column_of_its_table() -> None:
 def test_a_colour_that_is_none_is_refused(given: dict[str, object], words: str) -> None:
     with pytest.raises(DataError, match=re.escape(words)):
         show_map(projection().space, **given)  # type: ignore[arg-type]
+
+
+def test_labels_beyond_twenty_lie_under_those_that_are_named_and_are_the_last_in_the_legend() -> None:
+    made = map_figure(projection(60, labels=[f"label {n % 30}" for n in range(60)]))
+    assert made.data[0].name == "others (11 labels)" and len(made.data) == 20
+    assert made.data[0].legendrank > 1000 and all(trace.legendrank is None for trace in made.data[1:])
+    drawn = svg(made, width=960)
+    assert drawn.rindex("others (11 labels)") > drawn.rindex("label 18")

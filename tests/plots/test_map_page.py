@@ -31,6 +31,13 @@ def test_a_page_says_what_was_kept_what_was_measured_and_how_to_repeat_it() -> N
     assert f"<td>{drawn.record['texts_fingerprint']}</td>" in page and "<td>7</td>" in page
 
 
+def test_the_figure_of_a_page_does_not_say_again_what_the_page_says() -> None:
+    made = space(60)
+    drawn = project(made)
+    page = map_page(drawn, measures(made), name="mine")
+    assert page.count(drawn.caption) == 1
+
+
 def test_a_page_of_very_few_texts_says_why_it_has_no_numbers() -> None:
     made = space(1)
     page = map_page(project(made), measures(made), name="mine")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from tests.plots.looking import HOSTILE, annotations, is_escaped, shown
-from workbench.plots.similarity import change_figure, similarity_figure
+from workbench.plots.similarity import change_figure
 from workbench.spaces.similarity import Similarity
 
 
@@ -15,17 +16,19 @@ def record(n: int = 3, model: str = "a model", text: str = "text", factor: float
     return Similarity(tuple(f"{text} {row}" for row in range(n)), matrix, model)
 
 
-def test_a_matrix_shows_its_numbers_and_its_model() -> None:
-    made = similarity_figure(record())
-    assert len(made.data) == 1
-    assert made.layout.title.text == "Cosine similarity, a model"
+def of_one_model(record: Similarity) -> go.Figure:
+    return change_figure(record, record)
+
+
+def test_a_matrix_shows_its_numbers() -> None:
+    made = of_one_model(record())
     assert made.data[0].text.tolist()[0] == ["1.00", "0.25", "0.25"]
     assert made.data[0].texttemplate == "%{text}"
     assert list(made.layout.yaxis.ticktext) == ["1 text 0", "2 text 1", "3 text 2"]
 
 
 def test_a_large_matrix_keeps_its_numbers_for_the_hover() -> None:
-    assert similarity_figure(record(17)).data[0].texttemplate is None
+    assert of_one_model(record(17)).data[0].texttemplate is None
 
 
 def test_before_after_and_difference_stand_side_by_side() -> None:
@@ -42,26 +45,28 @@ def test_small_differences_are_not_blown_up() -> None:
     assert (made.data[2].zmin, made.data[2].zmax) == (-0.1, 0.1)
 
 
-@pytest.mark.parametrize("draw", [similarity_figure, lambda one: change_figure(one, one)])
-def test_no_texts_are_a_titled_sentence(draw: object) -> None:
-    made = draw(record(0))
+def test_no_texts_are_a_titled_sentence() -> None:
+    made = of_one_model(record(0))
     assert len(made.data) == 0
     assert made.layout.title.text.startswith("Cosine similarity")
     assert annotations(made) == "There are no texts to compare."
 
 
-@pytest.mark.parametrize("draw", [similarity_figure, lambda one: change_figure(one, one)])
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_undefined_similarities_are_said_to_be_undefined(draw: object) -> None:
+def test_undefined_similarities_are_said_to_be_undefined() -> None:
     one = record(1)
     one.matrix[:] = np.nan
-    made = draw(one)
+    made = of_one_model(one)
     assert made.data[0].text.tolist() == [["undefined"]]
     assert "nan" not in shown(made)
 
 
-@pytest.mark.parametrize("draw", [similarity_figure, lambda one: change_figure(one, one)])
 @pytest.mark.parametrize("where", ["text", "model"])
-def test_hostile_text_is_escaped(draw: object, where: str) -> None:
-    made = draw(record(2, **{where: HOSTILE}))
+def test_hostile_text_is_escaped(where: str) -> None:
+    made = of_one_model(record(2, **{where: HOSTILE}))
     assert is_escaped(made)
+
+
+def test_no_difference_is_a_zero_without_a_sign() -> None:
+    made = change_figure(record(factor=1.001), record())
+    assert set(made.data[2].text.ravel()) == {"0.00"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.plots.looking import HOSTILE, annotations, is_escaped
+from workbench.errors import DataError
 from workbench.plots import theme
 
 
@@ -16,6 +17,7 @@ from workbench.plots import theme
         ("</script><script>", "&lt;/script&gt;&lt;script&gt;"),
         ("a\n\n b\tc", "a b c"),
         ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+        ("$\\href{x}{y}$", "&#36;\\href{x}{y}&#36;"),
         (3, "3"),
         (None, "None"),
         ("", ""),
@@ -37,8 +39,9 @@ def test_a_text_is_cut_before_it_is_escaped_so_that_no_entity_breaks() -> None:
     assert theme.text("<" * 300, 10) == "&lt;" * 9 + "…"
 
 
-def test_a_word_longer_than_a_line_stays_whole() -> None:
-    assert theme.text("a " + "x" * 90) == "a<br>" + "x" * 90
+def test_a_word_longer_than_a_line_is_broken_since_some_scripts_have_no_spaces() -> None:
+    assert theme.text("a " + "x" * 90 + " b") == "a<br>" + "x" * 60 + "<br>" + "x" * 30 + " b"
+    assert theme.text("信用卡" * 30, width=45) == "信用卡" * 15 + "<br>" + "信用卡" * 15
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])
@@ -46,6 +49,11 @@ def test_titles_are_escaped_in_both_themes(name: str) -> None:
     made = theme.figure(HOSTILE, theme=name)
     assert is_escaped(made)
     assert made.layout.title.text == "&lt;img src=x onerror=alert(1)&gt;"
+
+
+def test_a_theme_that_is_not_there_is_refused() -> None:
+    with pytest.raises(DataError, match="expected theme= light or dark, got 'blue'"):
+        theme.figure("t", theme="blue")
 
 
 def test_dark_and_light_differ() -> None:

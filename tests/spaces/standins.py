@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 
 import datasets
 import numpy as np
+import pytest
 
 from workbench.spaces.encode import Space
 
@@ -67,3 +71,17 @@ def space(vectors: np.ndarray | list, labels: Sequence[str] | None = None) -> Sp
 def angle(degrees: float) -> list[float]:
     """A unit vector on the plane."""
     return [float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))]
+
+
+def when_cancelled(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> threading.Event:
+    """Set once a pool of threads of the module has dropped what it has not begun."""
+    cancelled = threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            cancelled.set()
+            super().shutdown(wait=wait)
+
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+    return cancelled

@@ -10,7 +10,7 @@ import pytest
 from tests.spaces.standins import angle, space
 from workbench.errors import DataError
 from workbench.spaces import clusters as module
-from workbench.spaces.clusters import clusters, typical_words
+from workbench.spaces.clusters import clusters, typical_words, words_of
 
 
 def groups(*sizes: int) -> np.ndarray:
@@ -107,6 +107,28 @@ def test_names_differ_also_where_the_words_are_the_same() -> None:
 def test_names_hold_letters_and_digits_of_the_texts_only() -> None:
     names = called(["<b>cat</b>&quot;"] * 3 + ["dog' onclick="] * 2, 3, 2)
     assert names == ["cluster 1: cat, quot", "cluster 2: dog, onclick"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("الْكِتَابُ جديد", ["الْكِتَابُ", "جديد"]),
+        ("รถยนต์", ["รถยนต์"]),
+        ("می\u200cروم", ["می\u200cروم"]),
+        ("cafe\u0301", ["café"]),
+        ("don't 'quote' l’école", ["don't", "quote", "l’école"]),
+        ("a 1st snake_case x2", ["x2"]),
+    ],
+)
+def test_words_are_whole_in_all_scripts(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize("count", [2.5, "2", True])
+def test_a_count_that_is_no_whole_number_is_refused(count: object) -> None:
+    with pytest.raises(DataError, match=r"expected count= a whole number of at least 1 cluster, got"):
+        clusters(space(np.eye(3)), count=count)  # type: ignore[arg-type]
 
 
 def test_of_many_texts_a_sample_is_read_for_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from workbench.errors import DataError, ModelError
 from workbench.spaces.contributions import Contributions, Token, contributions
+from workbench.spaces.encode import embed
 from workbench.spaces.engine import vectors
 
 CAT, DOG = "the cat sleeps in the house", "a small dog runs"
@@ -214,6 +215,18 @@ def test_a_prompt_is_a_part_of_its_own(tiny_bert: Path) -> None:
 
 
 @pytest.mark.parametrize("included", [True, False])
+def test_a_prompt_means_what_it_means_for_vectors(tiny_bert: Path, included: bool) -> None:
+    model = loaded(tiny_bert)
+    model.prompts, model.default_prompt_name = {"query": "blue star "}, "query"
+    model[1].include_prompt = included
+    record = contributions(CAT, DOG, model, prompt="red tree: ")
+    adds_up(record)
+    a, b = embed([CAT, DOG], model, prompt="red tree: ").unit
+    assert record.cosine == pytest.approx(a @ b, abs=1e-5)
+    assert [token.text for token in record.first.tokens if token.kind == "prompt"] == ["red", "tree", ":"]
+
+
+@pytest.mark.parametrize("included", [True, False])
 def test_the_default_prompt_of_the_model_is_put_before(tiny_bert: Path, included: bool) -> None:
     model = loaded(tiny_bert)
     model.prompts, model.default_prompt_name = {"query": "red tree: "}, "query"
@@ -257,8 +270,12 @@ def test_a_name_a_folder_a_run_and_a_loaded_model_give_the_same(tiny_bert: Path)
 
 
 def test_what_is_no_text_or_no_model_is_refused(tiny_bert: Path) -> None:
-    with pytest.raises(DataError, match=r"expected two texts, got list \(\['a'\]\); give each as a str"):
+    with pytest.raises(DataError, match=r"expected texts, got list \(\['a'\]\) as first; convert it to str"):
         contributions(["a"], "b", tiny_bert)
+    with pytest.raises(DataError, match=r"expected texts, got NoneType \(None\) as prompt"):
+        contributions("a", "b", tiny_bert, prompt=None)
+    with pytest.raises(DataError, match=r"got half a character in .* as first; mend it"):
+        contributions("\ud800 cat", "b", tiny_bert)
     with pytest.raises(ModelError, match="got int"):
         contributions("a", "b", 3)
 

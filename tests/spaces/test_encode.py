@@ -87,7 +87,7 @@ def test_a_full_disk_costs_only_the_cache(monkeypatch: pytest.MonkeyPatch, caplo
 def test_progress_counts_distinct_texts_to_the_end() -> None:
     seen: list[tuple[int, int]] = []
     embed([str(n % 20) for n in range(50)], Model(random_vector), batch_size=1, progress=lambda *at: seen.append(at))
-    assert seen == [(8, 20), (16, 20), (20, 20)]
+    assert seen == [(n, 20) for n in range(1, 21)]
 
 
 def test_no_texts_give_no_vectors_of_the_right_dimension() -> None:
@@ -98,7 +98,11 @@ def test_no_texts_give_no_vectors_of_the_right_dimension() -> None:
 
 
 def test_labels_travel_as_text() -> None:
-    assert embed(["a", "b"], Model(random_vector), labels=[1, None]).labels == ("1", "None")
+    assert embed(["a", "b"], Model(random_vector), labels=[1, None]).labels == ("1", "no value")
+    odd = [float("nan"), "nan", True, np.float32("nan"), 2.5]
+    labelled = embed(list("abcde"), Model(random_vector), labels=odd)
+    assert labelled.labels == ("no value", "nan", "True", "no value", "2.5")
+    assert embed(["a", "b"], Model(random_vector), labels=(n for n in range(2))).labels == ("0", "1")
 
 
 @pytest.mark.parametrize(
@@ -109,9 +113,22 @@ def test_what_is_no_text_is_named_with_its_number(texts: list, row: int, kind: s
         embed(texts, Model(random_vector))
 
 
+def test_half_a_character_is_named_since_no_tokenizer_takes_it() -> None:
+    with pytest.raises(DataError, match=r"got half a character in 'a \\ud800' as number 2; mend it or leave it out"):
+        embed(["fine 🙂", "a \ud800"], Model(random_vector))
+    with pytest.raises(DataError, match=r"expected texts, got int \(3\) as prompt"):
+        embed(["a"], Model(random_vector), prompt=3)  # type: ignore[arg-type]
+
+
 def test_a_single_text_is_not_taken_for_a_list_of_letters() -> None:
     with pytest.raises(DataError, match=r"expected a list of texts, got one text \('hello'\); put it into a list"):
         embed("hello", Model(random_vector))
+
+
+@pytest.mark.parametrize(("labels", "got"), [("ab", "str"), (3, "int")])
+def test_labels_are_a_list(labels: object, got: str) -> None:
+    with pytest.raises(DataError, match=f"one label for each of 2 texts, got {got} .*; give a list of labels"):
+        embed(["a", "b"], Model(random_vector), labels=labels)  # type: ignore[arg-type]
 
 
 def test_labels_must_be_as_many_as_texts() -> None:

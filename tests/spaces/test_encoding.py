@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kernel import install
+from workbench.recipe import Loss, Recipe
 from workbench.spaces import encoding, kept
 from workbench.spaces.encode import embed
 from workbench.spaces.encoding import encoded
+from workbench.spaces.packed import pack
+from workbench.spaces.tokens_once import once
 
 MIXED = [
     "",
@@ -82,12 +86,20 @@ def through(model: Any, texts: list[str], **options: Any) -> tuple[np.ndarray, l
     return np.concatenate(parts)[order], sizes
 
 
+def fits(model: Any) -> bool:
+    """It is encoded from its tokens, in batches of like length."""
+    known = once(model)
+    return known is not None and encoding._fits(model, known.way)
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
 @pytest.mark.parametrize("prompt", ["", "the old: "])
 def test_features_are_exactly_those_of_the_library(family: str, prompt: str, make: Make) -> None:
     model = make(family)
     model.max_seq_length = 20
-    piece = encoding._tokens(model, np.arange(len(MIXED)), MIXED, prompt)
+    known = once(model)
+    assert known
+    piece = encoding._tokens(known, np.arange(len(MIXED)), MIXED, prompt)
     seen = 0
     for rows, features in piece.batches(60, 7):
         wanted = model.preprocess([MIXED[row] for row in rows], prompt=prompt or None)
@@ -103,7 +115,7 @@ def test_features_are_exactly_those_of_the_library(family: str, prompt: str, mak
 @pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
 def test_vectors_are_those_of_the_library_on_texts_of_mixed_length(family: str, make: Make) -> None:
     model = make(family)
-    assert encoding._fits(model)
+    assert fits(model)
     vectors, sizes = through(model, MIXED)
     np.testing.assert_allclose(vectors, model.encode(MIXED), atol=1e-5)
     assert max(sizes) <= encoding.BUDGET["cpu"]
@@ -114,7 +126,7 @@ def test_what_follows_the_transformer_and_a_cut_dimension_count(make: Make) -> N
 
     for modules in ([Pooling(32), Normalize()], [Pooling(32, pooling_mode="cls"), Dense(32, 8)]):
         model = make("bert", *modules, truncate_dim=6)
-        assert encoding._fits(model)
+        assert fits(model)
         np.testing.assert_allclose(through(model, MIXED)[0], model.encode(MIXED), atol=1e-5)
 
 
@@ -158,17 +170,48 @@ def test_models_that_are_not_known_go_through_their_own_encode(make: Make, trans
     convolved = make("bert", CNN(32, 8), Pooling(24))
     left = make("bert")
     left.tokenizer.padding_side = "left"
-    assert not any(map(encoding._fits, (routed, convolved, left)))
+    assert not any(map(fits, (routed, convolved, left)))
     vectors, sizes = through(routed, MIXED, prompt="the ", most=4)
     np.testing.assert_allclose(vectors, routed.encode(MIXED, prompt="the ", batch_size=4), atol=1e-5)
-    assert sizes == [32, len(MIXED) - 32]
+    assert max(sizes) == 4
+
+
+@pytest.mark.parametrize("of", ["the transformer", "a module behind it"])
+def test_where_padding_counts_the_batches_are_those_of_the_library(of: str, make: Make) -> None:
+    from sentence_transformers.sentence_transformer.modules import CNN, Pooling
+
+    model = make("bert") if of == "the transformer" else make("bert", CNN(32, 8), Pooling(24))
+    if of == "the transformer":  # as one that looks at all places of a batch
+        embeddings = model[0].model.embeddings
+        embeddings.register_forward_hook(lambda _, __, made: made + made.mean(dim=1, keepdim=True))
+    texts = [*dict.fromkeys(MIXED), *(f"{MIXED[-1]} {letter}" for letter in "abcdef")]
+    np.testing.assert_array_equal(through(model, texts)[0], model.encode(texts))
+
+
+def test_a_packed_model_takes_its_texts_in_batches_under_the_budget_too(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from workbench.catalog import models
+
+    wanted = models.load(tiny_bert, device="cpu").encode(MIXED, prompt="the old: ")
+    install(monkeypatch, torch.float32)
+    monkeypatch.setitem(encoding.BUDGET, "cpu", 64)
+    model = models.load(tiny_bert, device="cpu")
+    assert pack(model, Recipe(model="a/b", loss=Loss("MultipleNegativesRankingLoss"), data="pairs.csv", device="cuda"))
+    vectors, sizes = through(model, MIXED, prompt="the old: ", most=5)
+    np.testing.assert_allclose(vectors, wanted, atol=1e-5)
+    assert max(sizes) == 5 and min(sizes) == 1
 
 
 def test_batches_keep_to_the_budget_of_tokens_and_to_the_most_texts(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(encoding.BUDGET, "cpu", 64)
-    piece = encoding._tokens(make("bert"), np.arange(len(MIXED)), MIXED, "")
+    known = once(make("bert"))
+    assert known
+    piece = encoding._tokens(known, np.arange(len(MIXED)), MIXED, "")
     shapes = [features["input_ids"].shape for _, features in piece.batches(64, 5)]
     assert all(rows == 1 or rows * width <= 64 for rows, width in shapes)
     assert max(rows for rows, _ in shapes) == 5
@@ -187,7 +230,7 @@ def test_a_text_that_is_no_unicode_ends_as_in_the_library(make: Make) -> None:
     with pytest.raises(Exception) as library:
         model.encode(texts)
     with pytest.raises(type(library.value)):
-        embed(texts, model)
+        through(model, texts)
 
 
 def test_one_text_and_equal_texts_keep_their_places(make: Make) -> None:

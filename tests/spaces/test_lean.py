@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,39 @@ def test_a_batch_of_equal_lengths_goes_through_whole(tiny_bert: Path) -> None:
     assert model.forward.parts(model.preprocess([" ".join(WORDS)] * 8)) is None
 
 
+def test_on_a_gpu_groups_are_made_only_where_they_pay_for_the_start_of_their_kernels(tiny_bert: Path) -> None:
+    model = load(tiny_bert).train()
+    features = model.preprocess(TEXTS[0])
+    assert lean.Lean(model).parts(features) is not None
+    assert lean.Lean(model, kind="cuda").parts(features) is None, "so narrow a model waits for kernels only"
+    assert lean.Lean(model, kind="mps").parts(features) is None
+    model[0].model.config.hidden_size = 4096
+    parts = lean.Lean(model, kind="cuda").parts(features)
+    assert parts is not None and len(parts) > 1
+    widths, widest = [part["input_ids"].shape[1] for _, part in parts], features["input_ids"].shape[1]
+    assert all(width % 8 == 0 or width == widest for width in widths)
+
+
+def test_wider_models_pay_for_more_groups_and_one_of_unknown_width_counts_as_a_small_one() -> None:
+    costs = [lean.overhead_on_gpu(SimpleNamespace(hidden_size=width)) for width in (384, 768, 1024)]
+    assert costs == sorted(costs, reverse=True) and costs[2] > lean.OVERHEAD
+    assert lean.overhead_on_gpu(None) == costs[0]
+
+
+def test_groups_of_a_gpu_have_the_vectors_and_gradients_of_the_whole_batch(tiny_bert: Path) -> None:
+    found = []
+    for light in (False, True):
+        model = without_dropout(load(tiny_bert))
+        if light:
+            model.forward = lean.Lean(model, kind="cuda")
+            model.forward.overhead = 0
+        vectors = model(model.preprocess(TEXTS[0]))["sentence_embedding"]
+        vectors.square().sum().backward()
+        found.append((vectors.detach(), next(model.parameters()).grad.clone()))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-5)
+
+
 def test_vectors_come_back_in_the_order_of_the_texts(tiny_bert: Path) -> None:
     model = without_dropout(load(tiny_bert))
     whole = model(model.preprocess(TEXTS[1]))["sentence_embedding"].detach()
@@ -116,6 +150,45 @@ def test_prompts_and_checkpointing_change_nothing(tiny_bert: Path) -> None:
         vectors.append((found.detach(), next(model.parameters()).grad.clone()))
     assert torch.allclose(vectors[0][0], vectors[1][0], atol=1e-6)
     assert torch.allclose(vectors[0][1], vectors[1][1], atol=1e-5)
+
+
+class Mixed(torch.nn.Module):
+    """A layer that mixes a text with the padding beside it, as transformers without a mask do."""
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        tokens = features["token_embeddings"]
+        features["token_embeddings"] = tokens + tokens.mean(dim=1, keepdim=True)
+        return features
+
+
+def like(folder: Path, *modules: Any) -> Any:
+    """The tiny model with these modules before its pooling."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    first = load(folder)[0]
+    return without_dropout(SentenceTransformer(modules=[first, *modules, Pooling(32)], device="cpu"))
+
+
+def test_a_model_whose_vectors_depend_on_padding_sees_the_batches_that_the_library_makes(tiny_bert: Path) -> None:
+    from sentence_transformers.sentence_transformer.modules import CNN, Dense
+
+    convolved = [CNN(32, 8, kernel_sizes=[1, 3]), Dense(16, 32, module_input_name="token_embeddings")]
+    for modules in ([Mixed()], convolved):
+        model = like(tiny_bert, *modules)
+        whole = model(model.preprocess(TEXTS[0]))["sentence_embedding"]
+        model.forward = lean.Lean(model)
+        state = torch.get_rng_state()
+        assert torch.equal(model(model.preprocess(TEXTS[0]))["sentence_embedding"], whole)
+        assert model.training and torch.equal(torch.get_rng_state(), state), "it was tried, and left no trace"
+    known = like(tiny_bert, Dense(32, 32, module_input_name="token_embeddings"))
+    assert lean.Lean(known).parts(known.preprocess(TEXTS[0])) is not None
+
+
+def test_attention_that_becomes_another_one_in_a_narrow_batch_is_left_alone(tiny_bert: Path) -> None:
+    model = like(tiny_bert)
+    model[0].model.config.attention_type = "block_sparse"
+    assert lean.Lean(model).parts(model.preprocess(TEXTS[0])) is None
 
 
 def _best(lengths: list[int], most: int, overhead: int) -> int:

@@ -226,3 +226,27 @@ def test_the_numbers_of_the_untuned_model_are_as_they_are_said() -> None:
     values["alignment"] = measures(both, pairs=np.stack([rows, rows + m], axis=1))["alignment"].value
     assert (n, m) == (792, 594)
     assert values == pytest.approx(UNTUNED, rel=2e-3)
+
+
+def test_equal_texts_count_once_and_are_no_collapse() -> None:
+    rows = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    once = space(rows)
+    often = replace(once, texts=once.texts * 5, vectors=np.tile(rows, (5, 1)))
+    assert measures(often)["mean_cosine"].value == pytest.approx(measures(once)["mean_cosine"].value)
+    assert measures(often).about == "a model on 6 distinct texts"
+    same = replace(once, texts=("same",) * 6, vectors=np.ones((6, 8), dtype=np.float32))
+    assert not measures(same).collapsed
+    assert "not known: one text has no other to be compared with" in measures(same).verdict
+
+
+@pytest.mark.parametrize("pairs", [[(0, 1), (2,)], 5, ["ab"]])
+def test_pairs_of_another_shape_are_refused(pairs: object) -> None:
+    with pytest.raises(DataError, match=r"expected pairs of row numbers, shape \(m, 2\), got"):
+        measures(space(np.eye(4)), pairs=pairs)  # type: ignore[arg-type]
+
+
+def test_what_is_no_space_or_no_seed_is_refused() -> None:
+    with pytest.raises(DataError, match="expected a space, got ndarray"):
+        measures(np.eye(3))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="expected seed= a whole number"):
+        measures(space(np.eye(3)), seed=-1)

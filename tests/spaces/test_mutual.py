@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.spaces.standins import when_cancelled
 from tests.spaces.test_neighbours import unit
 from workbench.spaces import mutual
 from workbench.spaces.mutual import nearest_others
@@ -50,8 +51,15 @@ def test_what_is_done_is_reported_and_who_stops_it_does_not_wait(monkeypatch: py
     seen: list[tuple[int, int]] = []
     nearest_others(unit(300), 3, progress=lambda *now: seen.append(now))
     assert seen == sorted(seen) and len(seen) == 105 and seen[-1] == (300, 300)
-    offers, offer = [], mutual._Top.offer
-    monkeypatch.setattr(mutual._Top, "offer", lambda *given: offers.append(1) or time.sleep(0.002) or offer(*given))
+    offers, offer, cancelled = [], mutual._Top.offer, when_cancelled(monkeypatch, mutual)
+
+    def slow(top: Any, products: np.ndarray, start: int) -> None:
+        offers.append(start)
+        first_pair = {int(top._rows.min()) // 20, start // 20} == {0, 1}
+        assert first_pair or cancelled.wait(60)  # so that what is reported is reported before all the rest is done
+        offer(top, products, start)
+
+    monkeypatch.setattr(mutual._Top, "offer", slow)
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt

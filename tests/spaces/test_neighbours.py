@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.spaces.standins import angle
+from tests.spaces.standins import angle, when_cancelled
 from workbench.spaces import neighbours
 from workbench.spaces.neighbours import best, nearest
 
@@ -71,7 +71,6 @@ def test_the_best_are_found_beside_what_is_excluded_and_where_everything_is_equa
 def test_what_is_done_is_reported_and_who_stops_it_does_not_wait_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "ROWS", 1)
     rows, looked_up = unit(300), []
-    monkeypatch.setattr(neighbours, "best", lambda *given: looked_up.append(1) or best(*given))
     seen: list[tuple[int, int]] = []
     nearest(rows[:4], rows, 3, progress=lambda *now: seen.append(now))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -79,6 +78,14 @@ def test_what_is_done_is_reported_and_who_stops_it_does_not_wait_for_the_rest(mo
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
+    cancelled = when_cancelled(monkeypatch, neighbours)
+
+    def slow(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        looked_up.append(1)
+        assert block.argmax() == 0 or cancelled.wait(60)  # the first row is its own nearest; the others come later
+        return best(block, k)
+
+    monkeypatch.setattr(neighbours, "best", slow)
     with pytest.raises(KeyboardInterrupt):
         nearest(rows, rows, 3, progress=stop)
     assert len(looked_up) < 300

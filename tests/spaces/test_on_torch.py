@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,12 +49,41 @@ def test_a_map_is_as_good_as_that_of_numpy_and_says_where_it_was_made() -> None:
     assert mine.record["parameters"] == {**plain.record["parameters"], "device": "cpu"}
 
 
+@pytest.mark.parametrize("short", ["exact_neighbours_on", "lay_out_on"])
+def test_a_gpu_without_memory_leaves_the_work_to_numpy_and_the_map_says_so(
+    short: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(device: str, *_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB.")
+
+    made = space(groups(60))
+    module = importlib.import_module("workbench.spaces.project")
+    plain = project(made)
+    mine = project(made, device="cpu") if short == "lay_out_on" else plain
+    monkeypatch.setattr(module, short, full)
+    found = project(made, device="cpu")
+    np.testing.assert_allclose(found.xy, plain.xy, atol=1e-3)
+    assert found.record["parameters"]["device"] == "cpu until its memory was used up, then NumPy"
+    assert mine.record["parameters"].get("device") != found.record["parameters"]["device"]
+    assert "no memory left for a map (CUDA out of memory. Tried to allocate 7 GiB.)" in caplog.text
+
+
 def test_progress_is_told_and_what_was_set_in_torch_comes_back() -> None:
     seen: list[tuple[int, int]] = []
     exact_neighbours_on("cpu", groups(50), 3, progress=lambda *now: seen.append(now))
     lay_out_on("cpu", ties(groups(50)), np.zeros((50, 2)), seed=0, rounds=2, progress=lambda *now: seen.append(now))
     assert seen == [(50, 50), (1, 2), (2, 2)]
     assert torch.get_float32_matmul_precision() == "highest" and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_map_is_drawn_after_a_training_that_computed_in_tf32() -> None:
+    before = torch.backends.fp32_precision
+    torch.backends.fp32_precision = "tf32"  # as the library's trainer sets it
+    try:
+        exact_neighbours_on("cpu", groups(50), 3)
+        assert torch.backends.fp32_precision == torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.fp32_precision = before
 
 
 def test_a_gpu_is_taken_only_where_torch_is_loaded_and_has_one(monkeypatch: pytest.MonkeyPatch) -> None:

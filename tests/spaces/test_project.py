@@ -150,6 +150,8 @@ def test_texts_that_had_no_place_before_start_from_pca(starts: Starts) -> None:
 def test_a_start_has_a_place_for_each_text() -> None:
     with pytest.raises(DataError, match=r"expected start= of shape \(45, 2\), got \(3, 2\); give the .xy of a map"):
         project(clusters(), start=np.zeros((3, 2)))
+    with pytest.raises(DataError, match=r"expected start= of shape \(45, 2\), got \(45, 2\) of <U1"):
+        project(clusters(), start=np.full((45, 2), "a"))
 
 
 def test_a_map_takes_the_place_of_the_picture_that_it_starts_from_without_a_jump() -> None:
@@ -259,13 +261,16 @@ def test_what_the_progress_raises_ends_the_work() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"neighbours": 0}, "expected at least 1 neighbour, got 0; 15 is usual"),
+        ({"neighbours": 0}, "expected neighbours= a whole number of at least 1 neighbour, got 0; 15 is usual"),
+        ({"neighbours": 2.5}, r"got 2\.5; 15 is usual"),
         ({"engine": "tsne"}, "expected engine= workbench or umap-learn, got 'tsne'; workbench is usual"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         project(clusters(), **options)
+    with pytest.raises(DataError, match=r"expected a space, got ndarray; make one with embed\(texts, model\)"):
+        project(np.eye(5))  # type: ignore[arg-type]
 
 
 def test_neither_umap_nor_a_compiler_is_loaded_for_a_map() -> None:

@@ -139,10 +139,51 @@ def test_queries_that_cannot_be_searched_for_are_refused() -> None:
         made.near(np.ones(2))
     with pytest.raises(DataError, match="zero or not finite vector as number 2"):
         made.near(np.array([[1, 0, 0], [0, 0, 0]]))
-    with pytest.raises(DataError, match="k of at least 1 neighbour, got 0"):
+    with pytest.raises(DataError, match="k= a whole number of at least 1 neighbour, got 0"):
         made.near(np.ones(3), 0)
 
 
 def test_a_small_search_loads_no_compiler() -> None:
     code = "import sys, numpy as np; from workbench.spaces.search import Search; from workbench.spaces.encode import Space; Search(Space(('a',), np.ones((1, 2), dtype='f'), 'm', '')).near(np.ones(2)); print([m for m in ('numba', 'torch', 'umap') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("k", [2.5, "2", True, None])
+def test_a_k_that_is_no_whole_number_is_refused(k: object) -> None:
+    with pytest.raises(DataError, match="expected k= a whole number of at least 1 neighbour, got"):
+        Search(space(np.eye(3))).near(np.ones(3), k)  # type: ignore[arg-type]
+
+
+def test_queries_that_are_no_vectors_are_refused_and_names_are_as_many_as_queries() -> None:
+    made = Search(space(np.eye(3)))
+    for queries in ("abc", [[1.0], [2.0, 3.0]]):
+        with pytest.raises(DataError, match=r"expected queries as vectors, got .*; search\(\) takes texts"):
+            made.near(queries)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"expected queries of 3 dimensions, got shape \(1, 2, 3\)"):
+        made.near(np.ones((1, 2, 3)))
+    with pytest.raises(DataError, match="expected one name for each of 2 queries, got 1"):
+        made.near(np.eye(3)[:2], names=["a"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_query_of_numbers_beyond_float32_still_has_a_direction() -> None:
+    assert Search(space(np.eye(3))).near(np.array([1e300, 2e300, 0]), 2).rows.tolist() == [[1, 0]]
+
+
+def test_what_is_no_space_is_refused_with_how_to_make_one() -> None:
+    for odd in (np.eye(3), "text", None):
+        with pytest.raises(DataError, match=r"expected a space, got .*; make one with embed\(texts, model\)"):
+            search(odd, "a", model=Model(random_vector))
+    with pytest.raises(DataError, match=r"vectors of shape \(1, d\) for its 1 texts, got \(3, 3\)"):
+        Search(replace(space(np.eye(3)), texts=("one",)))
+
+
+def test_texts_of_an_array_and_vectors_of_a_tensor_are_taken() -> None:
+    import torch
+
+    model = Model(random_vector, d=8)
+    made = embed(["a", "b", "c"], model)
+    assert search(made, np.array(["b", "c"]), 1, model=model).rows.tolist() == [[1], [2]]
+    assert search(made, torch.tensor(made.vectors[2]), 1).rows.tolist() == [[2]]
+    with pytest.raises(DataError, match="expected a list of texts, got NoneType"):
+        search(made, None, model=model)

@@ -8,15 +8,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.loaded import Loaded
+from tests.training.test_run import stop_after
 from workbench.cards.script import script
 from workbench.catalog import losses as catalog
 from workbench.data.load import load
 from workbench.errors import RecipeError
 from workbench.recipe import Loss, Recipe
+from workbench.spaces.engine import Ended
 from workbench.training.adapter import LEARNING_RATE, as_adapter, try_adapter
 from workbench.training.launch import train
 from workbench.training.run import Run
@@ -106,12 +110,12 @@ def test_a_checkpoint_holds_the_map_and_not_the_frozen_model(finished: Run) -> N
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
-    recipe: Make, normalized: Path, tmp_path: Path, finished: Run
+    recipe: Make, normalized: Path, tmp_path: Path, finished: Run, loaded: Loaded
 ) -> None:
-    run = train(recipe(model=str(normalized), method="adapter"), folder=tmp_path / "run")
-    run.stop().wait(WAIT_S)
-    stopped_at = run.status.step
-    assert run.state == "stopped" and stopped_at < 20
+    with loaded.held_at(6):
+        run = train(recipe(model=str(normalized), method="adapter"), folder=tmp_path / "run")
+    stop_after(run, 6)
+    assert (run.state, run.status.step) == ("stopped", 6)
     run.resume().wait(WAIT_S)
     assert run.state == "finished"
     assert np.array_equal(encoded(run.model_folder), encoded(finished.model_folder))
@@ -150,6 +154,30 @@ def test_what_was_scored_is_what_the_saved_model_encodes_without_normalising(
     tried = try_adapter(run.recipe, texts=TEXTS)
     assert encoded(run.model_folder) == pytest.approx(tried.after.vectors, abs=1e-5)
     assert not np.allclose(np.linalg.norm(tried.after.vectors, axis=1), 1, atol=1e-2)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_text_has_the_vectors_of_training_and_of_encoding_each_in_its_place(
+    recipe: Make, tiny_bert: Path, tmp_path: Path, pooled: bool
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from workbench.training.stand_in import stand_in
+
+    base = SentenceTransformer(
+        str(tiny_bert), device="cpu", prompts={"query": "small house "}, default_prompt_name="query"
+    )
+    base.set_pooling_include_prompt(pooled)
+    base.save_pretrained(str(tmp_path / "prompted"))
+    made = recipe(model=str(tmp_path / "prompted"), method="adapter", prompts={"anchor": "the old "})
+    model = stand_in(made, [load(made.data.source)], "cpu", "cpu")
+    for prompt in (None, "the old "):  # training puts nothing before a text but what the recipe says
+        there, here = (part(part.preprocess(TEXTS, prompt=prompt))["sentence_embedding"] for part in (base, model))
+        assert here.detach().numpy() == pytest.approx(there.detach().numpy(), abs=1e-5)
+    assert model.space(TEXTS).vectors == pytest.approx(base.encode(TEXTS), abs=1e-5)
+    assert model.space(TEXTS, prompt="the old ").vectors == pytest.approx(
+        base.encode(TEXTS, prompt="the old "), abs=1e-5
+    )
 
 
 def test_a_static_model_can_have_an_adapter(recipe: Make, tiny_static: Path) -> None:
@@ -198,6 +226,67 @@ def test_a_try_leaves_the_random_numbers_and_threads_of_the_process_alone(recipe
     before = state()
     try_adapter(recipe(method="adapter", max_steps=2))
     assert state() == before
+
+
+@pytest.mark.parametrize("source", ["tiny_bert", "normalized"])
+def test_a_model_that_cuts_its_vectors_is_given_a_map_of_whole_ones_and_cuts_them_after_it(
+    source: str, recipe: Make, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from workbench.training.stand_in import stand_in
+
+    whole = SentenceTransformer(str(request.getfixturevalue(source)), device="cpu", truncate_dim=8)
+    whole.save_pretrained(str(tmp_path / "cut"))
+    made = recipe(model=str(tmp_path / "cut"), method="adapter")
+    model = stand_in(made, [load(made.data.source)], "cpu", "cpu")
+    np.testing.assert_allclose(model.space(TEXTS).vectors, whole.encode(TEXTS), atol=1e-6)
+    with torch.no_grad():
+        model.adapter.linear.weight.copy_(torch.randn(32, 32))
+    wanted = model.space(TEXTS).vectors
+    tuned = model.put_into(SentenceTransformer(str(tmp_path / "cut"), device="cpu"))
+    assert wanted.shape == (3, 8)
+    np.testing.assert_allclose(tuned.encode(TEXTS), wanted, atol=1e-5)
+
+
+def test_a_try_tells_its_texts_and_its_steps(recipe: Make, workbench_home: Path) -> None:
+    from workbench.training import stand_in
+
+    stand_in._frozen.cache_clear()
+    told: list[tuple[str, int, int]] = []
+    tried = try_adapter(recipe(method="adapter", max_steps=5), progress=lambda *now: told.append(now))
+    steps = [now for now in told if now[0] == "training"]
+    assert steps == [("training", number, 5) for number in range(1, 6)] and tried.steps == 5
+    texts = [now for now in told if now[0] == "encoding texts"]
+    assert texts and texts[-1][1] == texts[-1][2] and told == texts + steps
+
+
+@pytest.mark.parametrize(("phase", "done"), [("training", 2), ("encoding texts", 1)])
+def test_what_a_progress_raises_ends_a_try_and_the_next_is_what_it_always_is(
+    recipe: Make, workbench_home: Path, phase: str, done: int
+) -> None:
+    import torch
+
+    from workbench.training import stand_in
+
+    made = recipe(method="adapter", max_steps=5)
+    wanted = try_adapter(made, texts=TEXTS)
+    stand_in._frozen.cache_clear()
+    for path in workbench_home.rglob("*.npy"):
+        path.unlink()
+    told, before = [], (random.getstate(), torch.get_rng_state().tolist(), torch.get_num_threads())
+
+    def stop(*now: Any) -> None:
+        told.append(now)
+        if now[0] == phase and now[1] >= done:
+            raise Ended
+
+    with pytest.raises(Ended):
+        try_adapter(made, texts=TEXTS, progress=stop)
+    assert told[-1][0] == phase and (phase != "training" or told[-1][1] == 2)
+    assert (random.getstate(), torch.get_rng_state().tolist(), torch.get_num_threads()) == before
+    assert np.array_equal(try_adapter(made, texts=TEXTS).after.vectors, wanted.after.vectors)
 
 
 def test_a_long_table_is_sampled_and_the_note_says_so(recipe: Make) -> None:

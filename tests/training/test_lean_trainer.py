@@ -11,7 +11,7 @@ from tests.spaces.test_lean import without_dropout
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
 from workbench.recipe import Loss
-from workbench.spaces.lean import Lean
+from workbench.spaces.lean import Lean, reads_tokens
 
 torch = pytest.importorskip("torch")
 
@@ -108,6 +108,13 @@ def test_the_weights_after_five_steps_are_those_of_the_library(name: str, tiny_b
     data = table(columns, target)
     wanted = steps(tiny_bert, tmp_path / "whole", loss, data, lean=False, **given)
     same(steps(tiny_bert, tmp_path / "lean", loss, data, lean=True, **given), wanted)
+
+
+def test_a_loss_of_ones_own_that_reads_tokens_is_known_by_its_source() -> None:
+    source = "class Own(torch.nn.Module):\n    def forward(self, features, labels):\n        return self.model(features[0])[{!r}]"
+    own, plain = (Loss("Own", source=source.format(name)) for name in ("token_embeddings", "sentence_embedding"))
+    assert reads_tokens(own) and not reads_tokens(plain)
+    assert reads_tokens(Loss("MatryoshkaLoss", loss=own, matryoshka_dims=[8]))
 
 
 def test_a_resumed_run_ends_where_the_library_would(tiny_bert: Path, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas
 import pytest
 
+from tests.loaded import Loaded
 from tests.training.conftest import NOUNS, VERBS, weights
+from tests.training.test_run import until
 from workbench.catalog.scratch import make_bert
 from workbench.data.load import load
 from workbench.errors import ModelError, RecipeError, RunError
@@ -37,9 +39,10 @@ def test_a_relative_path_means_the_same_from_another_folder(
 
 
 def test_rows_in_memory_stay_with_the_run_wherever_it_is_moved(
-    recipe: Make, tmp_path: Path, workbench_home: Path
+    recipe: Make, tmp_path: Path, workbench_home: Path, loaded: Loaded
 ) -> None:
-    run = train(recipe(data=load(questions()), max_steps=6, eval_share=0.0), folder=tmp_path / "run")
+    with loaded.held_at(1):
+        run = train(recipe(data=load(questions()), max_steps=6, eval_share=0.0), folder=tmp_path / "run")
     run.stop().wait(WAIT_S)
     shutil.rmtree(workbench_home / "tables")
     moved = tmp_path / "elsewhere"
@@ -110,10 +113,24 @@ def test_what_cannot_work_is_told_before_a_folder_is_made(
     assert not (tmp_path / "bad").exists()
 
 
-def test_a_copied_folder_of_a_live_run_is_not_alive(recipe: Make, tmp_path: Path) -> None:
-    run = train(recipe(max_steps=3000), folder=tmp_path / "live")
-    while run.status.pid is None or run.status.step == 0:
-        assert run.state in ("starting", "running"), run.log()
+def test_a_model_with_ways_for_each_kind_of_text_is_refused_before_a_folder_is_made(
+    recipe: Make, tiny_bert: Path, tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Router
+
+    ways = [list(SentenceTransformer(str(tiny_bert), device="cpu")) for _ in range(2)]
+    routed = Router.for_query_document(query_modules=ways[0], document_modules=ways[1])
+    SentenceTransformer(modules=[routed], device="cpu").save_pretrained(str(tmp_path / "routed"))
+    with pytest.raises(RecipeError, match=r"has a way for each kind of text \(a Router\)"):
+        train(recipe(model=str(tmp_path / "routed")), folder=tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+
+
+def test_a_copied_folder_of_a_live_run_is_not_alive(recipe: Make, tmp_path: Path, loaded: Loaded) -> None:
+    with loaded.held_at(1):
+        run = train(recipe(), folder=tmp_path / "live")
+    until(run, lambda: run.events("step"))
     shutil.copytree(run.folder, tmp_path / "copy")
     assert attach(tmp_path / "copy").state == "died"
     assert run.state == "running"

@@ -182,12 +182,68 @@ def test_where_not_even_one_row_fits_the_error_goes_up(tiny_bert: Path) -> None:
         step(machine, loss, 2, None, told, splitter)
 
 
+def test_a_static_model_has_no_parts_and_the_error_goes_up(tiny_static: Path) -> None:
+    machine, told = Machine(tiny_static), list[Any]()
+    machine.fits = 20
+    loss, splitter = made(machine, Loss("MultipleNegativesRankingLoss"), told)
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        step(machine, loss, 2, None, told, splitter)
+
+
+def test_a_smaller_batch_that_does_not_fit_whole_goes_in_parts_that_are_known_to_fit(tiny_bert: Path) -> None:
+    machine, told = Machine(tiny_bert, lean=False), list[Any]()
+    machine.fits = 20
+    loss, splitter = made(machine, Loss("MultipleNegativesRankingLoss"), told)
+    step(machine, loss, 2, None, told, splitter)
+    fitted = splitter.most
+    few = [machine.features(TEXTS[:4]), machine.features(TEXTS[4:])]
+    given = {f"text_{column}_{name}": value for column, part in enumerate(few) for name, value in part.items()}
+    splitter.step(given, lambda: loss(columns_of(given), None).backward(), contextlib.nullcontext, lambda: None)
+    assert splitter.most == fitted == told[-2][1]
+
+
 def test_a_loss_that_looks_into_the_layers_is_not_split(tiny_bert: Path) -> None:
     machine, told = Machine(tiny_bert), list[Any]()
     machine.fits = 20
     loss, splitter = made(machine, Loss("AdaptiveLayerLoss", loss=Loss("MultipleNegativesRankingLoss")), told)
     with pytest.raises(MemoryError, match="looks into the layers"):
         step(machine, loss, 2, None, told, splitter)
+
+
+def test_parts_of_a_model_whose_vectors_depend_on_padding_stay_as_wide_as_the_batch(tiny_bert: Path) -> None:
+    machines = [Machine(tiny_bert, lean=False), Machine(tiny_bert, lean=False)]
+    for machine in machines:  # a layer that mixes a text with the padding beside it
+        embeddings = machine.model[0].model.embeddings
+        embeddings.register_forward_hook(lambda _, __, out: out + out.mean(dim=1, keepdim=True))
+    whole, at_once = made(machines[0], Loss("MultipleNegativesRankingLoss"), [])
+    expected = step(machines[0], whole, 2, None, [], at_once)
+    machines[1].fits = 40
+    told: list[Any] = []
+    parted, splitter = made(machines[1], Loss("MultipleNegativesRankingLoss"), told)
+    assert step(machines[1], parted, 2, None, told, splitter) == pytest.approx(expected, abs=1e-5) and told
+    close(gradients(machines[1], parted), gradients(machines[0], whole))
+
+
+class ReadsTokens(torch.nn.Module):
+    """A loss of one's own that looks at more than the vectors of texts."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, sentence_features: Any, labels: Any) -> Any:
+        """A mean over all tokens."""
+        return sum(self.model(features)["token_embeddings"].square().mean() for features in sentence_features)
+
+
+def test_a_loss_that_reads_tokens_is_not_split(tiny_bert: Path) -> None:
+    machine, told = Machine(tiny_bert, lean=False), list[Any]()
+    machine.fits = 20
+    loss = ReadsTokens(machine.model)
+    splitter = machine.model.forward = Split(machine.model, loss, lambda *said: told.append(said))
+    with pytest.raises(MemoryError, match="reads 'token_embeddings' of the texts"):
+        step(machine, loss, 2, None, told, splitter)
+    assert len(told) == 2, "one part smaller, and what was told to forget it"
 
 
 def test_other_errors_go_up_at_once(tiny_bert: Path) -> None:

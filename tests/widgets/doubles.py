@@ -42,7 +42,7 @@ class FakeEngine:
         self.asked.append(function.__name__)
         if gate := self.gates.get(function.__name__):
             self.reached.set()
-            assert gate.wait(10)
+            assert gate.wait(60)
         if self.fails:
             raise self.fails
         if function is embed:

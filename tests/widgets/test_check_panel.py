@@ -74,7 +74,7 @@ def button(panel: CheckPanel, words: str) -> W.Button:
 def click(panel: CheckPanel, words: str) -> None:
     """Click a button and wait for what follows."""
     button(panel, words).click()
-    panel.settle(20)
+    panel.settle(60)
 
 
 def test_findings_stand_in_groups_by_severity_with_symbol_word_numbers_and_reason(checked: list[Recipe]) -> None:
@@ -147,17 +147,17 @@ def test_a_newer_check_makes_an_older_one_void(monkeypatch: pytest.MonkeyPatch) 
     def check(recipe: Recipe, *, progress: Any = None) -> Findings:
         if recipe.epochs == 1:
             begun.set()
-            go_on.wait(10)
+            go_on.wait(60)
         return Findings([finding(recipe, code=f"epochs-{recipe.epochs:g}")])
 
     monkeypatch.setattr(check_panel, "check", check)
     panel = CheckPanel(RECIPE)
     panel.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     panel.recipe = RECIPE.changed(epochs=2)
     panel.run_checks()
     go_on.set()
-    panel.settle(10)
+    panel.settle(60)
     assert [item.code for item in panel.findings] == ["epochs-2"] and "recipe changed" not in html(panel)
 
 

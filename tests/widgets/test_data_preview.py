@@ -65,7 +65,7 @@ def test_the_first_page_is_there_before_anything_is_counted(
     make: Callable[..., DataPreview], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
-    monkeypatch.setattr(counting, "place", lambda model: go.wait(20) and None)
+    monkeypatch.setattr(counting, "place", lambda model: go.wait(60) and None)
     panel = make()
     assert "<th scope='row'>10</th>" in panel._table.value and "… tokens" in panel._table.value
     assert [control.description for control in panel._filters.buttons.values()] == [
@@ -170,14 +170,14 @@ def test_a_newer_request_makes_a_running_count_void(
     def slow(data: Examples, **options: Any) -> Any:
         if len(data) == ROWS:
             begun.set()
-            assert go.wait(20)
+            assert go.wait(60)
             options["progress"](1, len(data))
             ended.append("the old count went on")
         return quality(data, **options)
 
     monkeypatch.setattr(counting, "quality", slow)
     panel = make()
-    assert begun.wait(20)
+    assert begun.wait(60)
     panel.data = load(FRAME.head(7))
     go.set()
     settled(panel)
@@ -296,14 +296,14 @@ def test_closing_while_it_counts_is_silent(
 
     def slow(*_: Any) -> None:
         reached.set()
-        assert go.wait(20)
+        assert go.wait(60)
 
     panel = make()
     panel.settle(30)
     monkeypatch.setattr(panel._counts, "run", lambda *_: (slow(), panel._counts.arrived()))
     panel._pieces = None, None, {}
     panel._recount()
-    assert reached.wait(20)
+    assert reached.wait(60)
     panel.close()
     go.set()
     panel.settle(30)

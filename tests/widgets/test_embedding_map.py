@@ -46,7 +46,7 @@ def open_map(engine: FakeEngine) -> Iterator[Open]:
         panels.append(panel)
         if drawn and not isinstance(data, Space):
             panel._parts.draw.click()
-        panel.settle(10)
+        panel.settle(60)
         return panel
 
     yield make
@@ -76,7 +76,7 @@ def test_nothing_is_encoded_before_the_click(open_map: Open, engine: FakeEngine)
     panel = open_map(drawn=False)
     assert engine.asked == [] and panel.space is None and panel._points.figure is None
     panel._parts.draw.click()
-    panel.settle(10)
+    panel.settle(60)
     assert engine.asked == ["embed", "project", "measures"] and engine.models == ["some/model"]
     assert panel.space.texts == tuple(TEXTS) and panel.projection.engine == "umap"
     assert "Drawn: 6 texts" in panel.message and "trustworthiness 0.987" in panel.message
@@ -93,12 +93,12 @@ def test_a_space_is_drawn_at_once_and_not_encoded(open_map: Open, engine: FakeEn
 def test_a_pca_stands_there_until_umap_is_done_and_says_so(open_map: Open, engine: FakeEngine) -> None:
     engine.gates["project"] = threading.Event()
     panel = EmbeddingMap(space(), None)
-    assert engine.reached.wait(10)
+    assert engine.reached.wait(60)
     assert panel.projection.engine == "pca" and "PCA, first picture" in panel._points.figure.layout.title.text
     assert "PCA" in panel._points.figure.layout.xaxis.title.text and "UMAP" in panel.message
     first = panel._points.figure
     engine.gates["project"].set()
-    panel.settle(10)
+    panel.settle(60)
     assert panel._points.figure is first, "one figure for all pictures"
     assert panel.projection.engine == "umap" and "first picture" not in first.layout.title.text
     panel.close()
@@ -131,11 +131,11 @@ def test_encoding_goes_in_pieces_that_are_counted_and_can_be_stopped(
     said: list[str] = []
     panel.observe(lambda change: said.append(change["new"]), "message")
     panel._parts.draw.click()
-    assert engine.reached.wait(10)
+    assert engine.reached.wait(60)
     assert said == ["Encoding 6 texts, 0 done …"] and panel._parts.stop.disabled is False
     panel._parts.stop.click()
     engine.gates["embed"].set()
-    panel.settle(10)
+    panel.settle(60)
     assert engine.asked == ["embed"] and panel.space is None and panel._parts.stop.disabled is True
     assert panel.message.startswith("Stopped")
 
@@ -159,7 +159,7 @@ def test_the_layout_tells_how_far_it_is_and_the_button_ends_it(
 
     monkeypatch.setattr(engine, "call", call)
     panel.draw()
-    panel.settle(10)
+    panel.settle(60)
     assert [text for text in said if "Laying out" in text][1:] == [
         f"Laying out 6 texts with UMAP, {far}; until then the map is a PCA"
         for far in ("neighbours 34 %", "layout 120 of 500")
@@ -172,10 +172,10 @@ def test_the_first_picture_does_not_wait_for_clusters(open_map: Open, engine: Fa
     engine.gates["project"] = threading.Event()
     panel = EmbeddingMap(TEXTS, "some/model", colour="cluster")
     panel.draw()
-    assert engine.reached.wait(10)
+    assert engine.reached.wait(60)
     assert "clusters" not in engine.asked and names(panel) == [""]
     engine.gates["project"].set()
-    panel.settle(10)
+    panel.settle(60)
     assert names(panel) == ["cluster 1", "cluster 2"]
     panel.close()
 
@@ -185,10 +185,10 @@ def test_one_picture_goes_over_into_the_next_without_being_drawn_anew(
 ) -> None:
     engine.gates["project"] = threading.Event()
     panel = EmbeddingMap(space(), None, selection=[2])
-    assert engine.reached.wait(10)
+    assert engine.reached.wait(60)
     trace, before = panel._points.figure.data[0], panel._points.figure.data[0].x
     engine.gates["project"].set()
-    panel.settle(10)
+    panel.settle(60)
     assert panel._points.figure.data[0] is trace and not np.array_equal(trace.x, before)
     assert trace.selectedpoints == (2,) and "UMAP" in panel._points.figure.layout.xaxis.title.text
     panel.close()
@@ -201,7 +201,7 @@ def test_nothing_is_reserved_for_what_is_not_there(open_map: Open) -> None:
     assert parts.picture.layout.height is None and parts.more.layout.display == "none"
     assert (chosen.layout.display, nearest.layout.display) == ("none", "none")
     panel.draw()
-    panel.settle(10)
+    panel.settle(60)
     assert parts.picture.layout.height == "530px" and parts.more.layout.display == ""
     assert (chosen.layout.display, chosen.layout.height) == ("block", None) and nearest.layout.display == "none"
     panel.selection = (1,)
@@ -215,11 +215,11 @@ def test_a_newer_request_makes_the_older_one_void(open_map: Open, engine: FakeEn
     engine.gates["embed"] = threading.Event()
     panel = open_map(drawn=False)
     panel.draw()
-    assert engine.reached.wait(10)
+    assert engine.reached.wait(60)
     panel.model = "other/model"
     panel.draw()
     engine.gates["embed"].set()
-    panel.settle(10)
+    panel.settle(60)
     assert panel.space.model == "other/model" and engine.models == ["some/model", "other/model"]
     assert engine.asked.count("project") == 1
 
@@ -243,7 +243,7 @@ def test_without_webgl_fewer_points_are_drawn_and_it_is_stated(open_map: Open, m
     panel = open_map(space(25), None)
     assert panel._points.figure.data[0].type == "scattergl" and len(panel._points.figure.data[0].x) == 25
     panel._parts.svg.value = True
-    panel.settle(10)
+    panel.settle(60)
     assert panel._points.figure.data[0].type == "scatter" and len(panel._points.figure.data[0].x) == 5
     assert "5 of 25 drawn" in panel._parts.caption.value
 
@@ -267,10 +267,10 @@ def test_the_label_colours_first_and_the_dropdown_offers_the_rest(open_map: Open
 def test_the_dropdown_and_the_trait_follow_each_other(open_map: Open, engine: FakeEngine) -> None:
     panel = open_map(table())
     panel._parts.colours.value = "column"
-    panel.settle(10)
+    panel.settle(60)
     assert panel.colour == "column" and names(panel) == ["d", "q", "q and d"]
     panel.colour = "one colour"
-    panel.settle(10)
+    panel.settle(60)
     assert panel._parts.colours.value == "one colour" and len(names(panel)) == 1
     assert engine.asked.count("embed") == 1, "another colour is no other map"
 
@@ -280,7 +280,7 @@ def test_clusters_are_found_once_for_a_space(open_map: Open, engine: FakeEngine)
     assert names(panel) == ["cluster 1", "cluster 2"]
     for colour in ("one colour", "cluster"):
         panel.colour = colour
-        panel.settle(10)
+        panel.settle(60)
     assert engine.asked.count("clusters") == 1
 
 
@@ -327,7 +327,7 @@ def test_the_selection_given_at_the_start_is_there_when_the_map_is(open_map: Ope
     panel = open_map(selection=(2, 0))
     assert panel.selection == (0, 2) and marked(panel._points.figure) == {0, 2}
     panel.colour = "cluster"
-    panel.settle(10)
+    panel.settle(60)
     assert marked(panel._points.figure) == {0, 2}, "another colour keeps it"
 
 
@@ -410,7 +410,7 @@ def test_other_data_and_another_model_have_to_be_drawn_again(open_map: Open) -> 
     assert (panel.space, panel.projection, panel.selection, panel.colour) == (None, None, (), "topic")
     assert panel.message == "The data changed: draw the map again"
     panel.draw()
-    panel.settle(10)
+    panel.settle(60)
     assert names(panel) == ["several values", "x", "y"]
 
 
@@ -418,7 +418,7 @@ def test_a_space_that_is_put_in_is_drawn(open_map: Open) -> None:
     panel = open_map()
     other = space(4)
     panel.data = other
-    panel.settle(10)
+    panel.settle(60)
     assert panel.space is other and len(panel._points.figure.data[0].x) == 4
 
 

@@ -56,7 +56,7 @@ def open_map(engine: Engine) -> Iterator[Open]:
         panels.append(panel)
         if not isinstance(data, Space):
             panel.draw()
-        panel.settle(20)
+        panel.settle(60)
         return panel
 
     yield make
@@ -147,10 +147,10 @@ def test_measures_of_a_drawing_that_was_stopped_are_dropped(open_map: Open, engi
     panel.measures = None
     engine.gates["measures"], engine.reached = threading.Event(), threading.Event()
     panel.draw()
-    assert engine.reached.wait(10)
+    assert engine.reached.wait(60)
     panel.stop()
     engine.gates["measures"].set()
-    panel.settle(10)
+    panel.settle(60)
     assert panel.measures is None and panel.message.startswith("Stopped")
 
 
@@ -160,7 +160,7 @@ def test_measures_of_a_drawing_that_was_stopped_are_dropped(open_map: Open, engi
 def test_a_typed_sentence_selects_and_lists_the_texts_nearest_to_it(open_map: Open, engine: Engine) -> None:
     panel = open_map(space(), "some/model")
     panel._parts.ask.value = "text 17"
-    panel.settle(10)
+    panel.settle(60)
     order = np.argsort(-(panel.space.unit @ random_vector("text 17")), kind="stable")[:10]
     assert panel.selection == tuple(sorted(order)) and marked(panel._points.figure) == set(order)
     shown = panel._parts.nearest.value
@@ -173,7 +173,7 @@ def test_a_typed_sentence_selects_and_lists_the_texts_nearest_to_it(open_map: Op
 def test_the_prompt_of_the_space_is_put_before_the_sentence(open_map: Open) -> None:
     panel = open_map(space(prompt="text "))
     panel.find("5")
-    panel.settle(10)
+    panel.settle(60)
     assert panel._parts.nearest.value.index(">text 5<") < panel._parts.nearest.value.index("0.")
     assert "1.000" in panel._parts.nearest.value
 
@@ -188,7 +188,7 @@ def test_another_model_than_that_of_the_space_is_refused(open_map: Open, monkeyp
     panel = open_map(space(), "some/model")
     monkeypatch.setattr(models, "fingerprint", lambda name: "1" * 16)
     panel.find("text 1")
-    panel.settle(10)
+    panel.settle(60)
     assert "expected the model that made the space (a/model), got some/model" in panel.message
     assert panel.selection == ()
 
@@ -200,7 +200,7 @@ def test_a_space_whose_model_is_not_found_says_how_to_give_it(open_map: Open, mo
     panel = open_map(space())
     monkeypatch.setattr(models, "fingerprint", missing)
     panel.find("text 1")
-    panel.settle(10)
+    panel.settle(60)
     assert "model 'a/model' is not on this machine" in panel.message
     assert "wb.EmbeddingMap(space, model)" in panel.message
 
@@ -212,7 +212,7 @@ def test_of_two_sentences_only_the_newer_is_looked_for(open_map: Open, engine: E
     panel.find("text 1")
     panel.find("text 2")
     gate.set()
-    panel.settle(10)
+    panel.settle(60)
     assert engine.asked.count("vectors") == 1 and "text 2" in panel.message
 
 
@@ -221,7 +221,7 @@ def test_hostile_sentences_and_models_are_only_words(open_map: Open) -> None:
     made = Space((HOSTILE, *made.texts[1:]), made.vectors, HOSTILE, "0" * 16, labels=(HOSTILE,) * 10 + ("b",) * 10)
     panel = open_map(made, "some/model", colour="how faithful")
     panel.find(HOSTILE)
-    panel.settle(10)
+    panel.settle(60)
     assert len(panel.selection) == 10
     parts = panel._parts
     for shown in (parts.nearest, parts.chosen, parts.judged, parts.caption, panel._line):

@@ -450,7 +450,7 @@ def test_many_labels_are_read_beside_and_only_the_newest_table_counts(
     monkeypatch.setattr(loss_picker, "QUICK_ROWS", 1)
     picker = LossPicker(triplets)
     picker.data = graded
-    picker.settle(10)
+    picker.settle(60)
     assert picker.loss == Loss("CoSENTLoss")
     picker._look(triplets)
     assert picker.loss == Loss("CoSENTLoss"), "a table that is no longer the newest changes nothing"

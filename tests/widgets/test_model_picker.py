@@ -39,7 +39,7 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settled(panel: ModelPicker) -> ModelPicker:
-    panel.settle(10)
+    panel.settle(60)
     return panel
 
 
@@ -232,7 +232,7 @@ def test_only_the_newest_of_two_names_counts(monkeypatch: pytest.MonkeyPatch) ->
     go, describe = threading.Event(), models.describe
 
     def slow(name: str, **options: Any) -> ModelInfo:
-        go.wait(10)
+        go.wait(60)
         return describe(name, **options)
 
     monkeypatch.setattr(models, "describe", slow)
@@ -251,7 +251,7 @@ def test_a_click_in_the_list_makes_a_name_that_is_still_looked_at_void(monkeypat
     go, describe = threading.Event(), models.describe
 
     def slow(name: str, **options: Any) -> ModelInfo:
-        go.wait(10)
+        go.wait(60)
         return describe(name, **options)
 
     monkeypatch.setattr(models, "describe", slow)

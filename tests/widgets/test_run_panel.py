@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from workbench.training.run import Run
 from workbench.widgets.run_panel import RunPanel
 
 
-def until(what: Callable[[], Any], seconds: float = 20.0) -> None:
+def until(what: Callable[[], Any], seconds: float = 120.0) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not what():
@@ -107,7 +108,7 @@ def test_findings_of_a_past_run_are_shown_the_newest_first_and_none_hides_the_re
     run = make_run(events=events, log="")
     run.files.status.write_text(json.dumps({"said": "finished", "step": 3, "total_steps": 3, "health_s": 0.25}))
     panel = RunPanel(run=run)
-    until(lambda: panel.state == "finished")
+    panel.settle(60)
     shown = panel._health.value
     assert shown.index("&lt;y&gt; at step 3") < shown.index("All fell.") < shown.index("○ note at step 1:")
     assert "<x>" not in shown and "<y>" not in shown
@@ -142,6 +143,31 @@ def test_a_run_whose_process_is_gone_says_so_and_can_be_resumed(make_run: MakeRu
     panel.close()
 
 
+def test_a_run_that_was_followed_before_shows_nothing_after_the_one_that_is_followed_now(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make_run("first"), make_run("second", events=[step(7)])
+    began, go_on, other, read = threading.Event(), threading.Event(), threading.Event(), records.read_events
+
+    def slowly(path: Path, place: int = 0) -> Any:
+        if path == second.files.events:
+            other.set()
+        elif not began.is_set():
+            began.set()
+            assert go_on.wait(60)
+        return read(path, place)
+
+    monkeypatch.setattr(records, "read_events", slowly)
+    panel = RunPanel(run=first)
+    assert began.wait(60)
+    panel.run = second
+    assert not other.wait(0.1), "the first is still to be shown"
+    go_on.set()
+    panel.settle(60)
+    assert list(panel._courses) == ["second"]
+    panel.close()
+
+
 def test_a_failed_run_says_why(make_run: MakeRun) -> None:
     run = make_run(said="failed")
     run.files.status.write_text(json.dumps({"said": "failed", "reason": "expected <b>rows</b>, got none"}))
@@ -160,17 +186,17 @@ def test_past_runs_are_listed_compared_and_opened(make_run: MakeRun, tmp_path: P
     buttons = {child.description: child for child in panel._more.children[0].children[1].children}
     panel._past.value = ("first",)
     buttons["Compare chosen runs"].click()
-    panel.settle(20)
+    panel.settle(60)
     assert "at least two runs" in panel.message
     panel._past.value = ("first", "second")
     buttons["Compare chosen runs"].click()
-    panel.settle(20)
+    panel.settle(60)
     assert "epochs" in panel._compared.value and "0.5000 → 0.7000" in panel._compared.value
     assert "batch_size" not in panel._compared.value, "only settings that differ"
     assert [trace.name for trace in panel._pane.figure.data if trace.name in ("first", "second")].count("second") == 5
     panel._past.value = ("second",)
     buttons["Watch this run"].click()
-    panel.settle(20)
+    panel.settle(60)
     assert panel.run is not None and panel.run.folder.name == "second"
     panel.close()
 
@@ -228,7 +254,7 @@ def test_one_damaged_run_hides_no_other(make_run: MakeRun, tmp_path: Path, damag
     lines = dict((name, line) for line, name in panel._past.options)
     assert "unreadable" in lines["bad"] and "0.600" in lines["good"]
     panel.run = bad
-    until(lambda: panel.state == "finished")
+    panel.settle(60)
     until(lambda: "the file is damaged" in panel.message)
     panel.close()
 
@@ -244,9 +270,9 @@ def test_a_finished_run_without_its_card_is_shown_all_the_same(make_run: MakeRun
 
 def test_stopping_what_has_ended_says_so(make_run: MakeRun) -> None:
     panel = RunPanel(run=make_run())
-    panel.settle(20)
+    panel.settle(60)
     panel._stop.click()
-    panel.settle(20)
+    panel.settle(60)
     until(lambda: "nothing to stop" in panel.message)
     panel.close()
 

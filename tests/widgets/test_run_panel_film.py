@@ -45,7 +45,7 @@ def filmed(make_run: MakeRun, name: str = "first", moments: int = 3, text: str =
 def shown(run: Run) -> RunPanel:
     """A panel on a run that has ended, with its film drawn."""
     panel = RunPanel(run=run)
-    until(lambda: panel.state == "finished")
+    panel.settle(60)
     panel._film.show.click()
     panel.settle(60)
     assert panel._film.maps is not None, panel.message
@@ -57,7 +57,7 @@ def test_the_film_appears_with_the_second_moment_and_says_what_it_took(make_run:
         run = filmed(make_run, name, moments)
         run.files.status.write_text(json.dumps({"said": "finished", "step": 2, "total_steps": 2, "film_s": 1.25}))
         panel = RunPanel(run=run)
-        until(lambda: panel.state == "finished")  # noqa: B023
+        panel.settle(60)
         assert panel._film.box.layout.display == display
         assert "the film 1.2 s" in panel._state.value
         assert panel._film._pane.figure is None, "nothing is drawn before it is asked for"
@@ -112,7 +112,7 @@ def test_umap_is_laid_out_in_the_other_process(make_run: MakeRun, monkeypatch: p
 
 def test_the_picture_for_no_kernel_holds_the_first_and_the_last_moment(make_run: MakeRun) -> None:
     panel = RunPanel(run=filmed(make_run))
-    until(lambda: panel.state == "finished")
+    panel.settle(60)
     assert "Film, step" not in panel.static()
     panel._film.show.click()
     panel.settle(60)
@@ -133,7 +133,7 @@ def test_a_damaged_film_says_so_and_hides_nothing_else(make_run: MakeRun) -> Non
     run = filmed(make_run)
     (run.files.film / "texts.json").write_text("{")
     panel = RunPanel(run=run)
-    until(lambda: panel.state == "finished")
+    panel.settle(60)
     panel._film.show.click()
     panel.settle(60)
     assert "no frame of it has been kept" in panel.message and panel._pane.figure is not None

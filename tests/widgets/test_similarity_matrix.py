@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +40,7 @@ class Fake:
     def call(self, function: Callable[..., Any], texts: list[str], model: str) -> np.ndarray:
         self.asked.append((model, list(texts)))
         self.entered.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if self.fails:
             raise self.fails
         self.pid = 1
@@ -79,7 +78,7 @@ def open_panel(fake: Fake) -> Iterator[Callable[..., SimilarityMatrix]]:
 def look(panel: SimilarityMatrix) -> SimilarityMatrix:
     """As the page does when the tables come into view."""
     panel._matrices.seen = True
-    panel.settle(10)
+    panel.settle(60)
     return panel
 
 
@@ -96,7 +95,7 @@ def test_nothing_is_asked_before_somebody_looks_and_the_empty_tables_are_there(
 ) -> None:
     panel = open_panel(tuned="tuned")
     panel.base = "other"
-    panel.settle(10)
+    panel.settle(60)
     assert fake.asked == []
     assert [(table["name"], table["values"]) for table in tables(panel)] == [
         ("Base: other", None),
@@ -128,11 +127,11 @@ def test_only_the_sentence_that_changed_is_encoded_again(
     panel = look(open_panel(tuned="tuned"))
     fake.asked.clear()
     type_in(panel, "a\nbird\nc")
-    panel.settle(10)
+    panel.settle(60)
     assert fake.asked == [("base", ["bird"]), ("tuned", ["bird"])]
     fake.asked.clear()
     type_in(panel, "c\na\nbird\nb\n")
-    panel.settle(10)
+    panel.settle(60)
     assert fake.asked == []
     assert panel.texts == panel.before.texts == ("c", "a", "bird", "b")
 
@@ -141,7 +140,7 @@ def test_what_is_typed_stays_as_typed_and_is_read_row_by_row(open_panel: Callabl
     panel = look(open_panel())
     type_in(panel, "  a \n\n  \nb and\t c\n")
     assert panel.texts == ("a", "b and\t c")
-    panel.settle(10)
+    panel.settle(60)
     assert panel._sentences.value == "  a \n\n  \nb and\t c\n"
     assert panel.message == "2 sentences compared"
 
@@ -151,10 +150,10 @@ def test_traits_set_from_python_move_the_controls_and_the_numbers(open_panel: Ca
     panel.texts, panel.tuned = ["x", "", "y\nz"], Path("tuned")
     assert (panel.texts, panel.tuned) == (("x", "y z"), "tuned")
     assert (panel._sentences.value, panel._tuned.value) == ("x\ny z", "tuned")
-    panel.settle(10)
+    panel.settle(60)
     assert panel.before.texts == ("x", "y z") and len(tables(panel)) == 3
     panel._tuned.value = " "
-    panel.settle(10)
+    panel.settle(60)
     assert (panel.tuned, panel.after, panel.difference, len(tables(panel))) == ("", None, None, 1)
 
 
@@ -169,12 +168,36 @@ def test_a_run_is_taken_by_its_model_folder(open_panel: Callable[..., Similarity
 
 
 def test_the_numbers_follow_by_themselves_after_the_pause(open_panel: Callable[..., SimilarityMatrix]) -> None:
-    panel = look(open_panel(pause_ms=20))
+    panel, come = look(open_panel(pause_ms=20)), threading.Event()
+    panel.observe(lambda change: come.set(), "before")
     type_in(panel, "a\nd")
-    end = time.monotonic() + 10
-    while panel.before.texts != ("a", "d"):
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    assert come.wait(60)
+    assert panel.before.texts == ("a", "d")
+
+
+def test_who_settles_as_a_pause_ends_waits_for_the_numbers(
+    open_panel: Callable[..., SimilarityMatrix], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = look(open_panel())
+    begun, go_on, later = threading.Event(), threading.Event(), panel._later
+
+    def slow(*given: Any) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        later(*given)
+
+    monkeypatch.setattr(panel, "_later", slow)
+    type_in(panel, "a\nd")
+    over = threading.Thread(target=panel.compute)  # as the timer does
+    over.start()
+    assert begun.wait(60)
+    settled = threading.Thread(target=panel.settle, args=[60])
+    settled.start()
+    settled.join(0.05)
+    assert settled.is_alive(), "the numbers are still to come"
+    go_on.set()
+    settled.join(60)
+    assert panel.before.texts == ("a", "d")
 
 
 def test_of_what_is_typed_meanwhile_only_the_newest_is_encoded(
@@ -187,7 +210,7 @@ def test_of_what_is_typed_meanwhile_only_the_newest_is_encoded(
     fake.gate.clear()
     type_in(panel, "a\nd")
     panel.compute()
-    assert fake.entered.wait(10)
+    assert fake.entered.wait(60)
     for text in ("a\nde", "a\ndef", "a\ndefg"):
         type_in(panel, text)
         panel.compute()
@@ -195,7 +218,7 @@ def test_of_what_is_typed_meanwhile_only_the_newest_is_encoded(
     seen: list[Any] = []
     panel.observe(lambda change: seen.append(change["new"].texts), "before")
     fake.gate.set()
-    panel.settle(10)
+    panel.settle(60)
     assert fake.asked == [("base", ["d"]), ("base", ["defg"]), ("tuned", ["defg"])]
     assert shown is not panel.before and seen == [("a", "defg")]
 
@@ -208,14 +231,16 @@ def test_sentences_typed_while_others_are_encoded_do_not_mix_with_their_numbers(
     fake.gate.clear()
     type_in(panel, "a\nd")
     panel.compute()
-    assert fake.entered.wait(10)
+    assert fake.entered.wait(60)
     type_in(panel, "a\nd\ne")  # its pause has not ended
+    come = threading.Event()
+    panel.observe(lambda change: come.set(), "before")
     fake.gate.set()
-    while panel.before.texts != ("a", "d"):
-        time.sleep(0.005)
+    assert come.wait(60)
+    assert panel.before.texts == ("a", "d")
     assert panel._matrices.content["texts"] == ["a", "d"]
     assert len(tables(panel)[0]["values"]) == 2
-    panel.settle(10)
+    panel.settle(60)
     assert panel._matrices.content["texts"] == ["a", "d", "e"]
 
 
@@ -226,7 +251,7 @@ def test_after_a_failure_there_are_no_numbers_of_other_texts_or_models(
     panel = look(open_panel(tuned="tuned"))
     fake.fails = error
     panel._tuned.value = "<b>nope"
-    panel.settle(10)
+    panel.settle(60)
     assert panel.message == str(error) and "role='alert'" in panel._line.value
     assert (panel.before, panel.after, panel.difference) == (None, None, None)
     assert [(table["name"], table["values"]) for table in tables(panel)][:2] == [
@@ -236,7 +261,7 @@ def test_after_a_failure_there_are_no_numbers_of_other_texts_or_models(
     assert "Not compared yet" in panel.static() and "1.00" not in panel.static()
     fake.fails = None
     type_in(panel, "a\nb")
-    panel.settle(10)
+    panel.settle(60)
     assert panel.message == "2 sentences compared" and len(tables(panel)) == 3 and panel.before is not None
 
 
@@ -259,15 +284,15 @@ def test_loading_is_said_once_for_each_model_and_again_when_the_engine_is_anothe
     assert said == ["Loading first … (once)", "Loading second … (once)", "3 sentences compared"]
     said.clear()
     type_in(panel, "a\nb\nd")
-    panel.settle(10)
+    panel.settle(60)
     assert said == []
     fake.pid = None  # it has ended meanwhile
     type_in(panel, "a\nb\ne")
-    panel.settle(10)
+    panel.settle(60)
     assert said[0] == "Loading first … (once)"
     said.clear()
     type_in(panel, "\n".join("ghijklmnopq"))
-    panel.settle(10)
+    panel.settle(60)
     assert said[0] == "Encoding 11 sentences with first …"
 
 
@@ -301,7 +326,7 @@ def test_an_undefined_similarity_says_why(open_panel: Callable[..., SimilarityMa
     assert panel.static().count("<td>–</td>") == 9
     assert "zero or not finite under tuned" in panel.static() and "nan" not in panel.static()
     type_in(panel, "zero")
-    panel.settle(10)
+    panel.settle(60)
     assert [table["values"] for table in tables(panel)] == [[[None]]] * 3
 
 
@@ -368,11 +393,14 @@ def test_misspelt_keywords_are_refused() -> None:
 
 
 def test_a_closed_panel_asks_for_nothing_more(fake: Fake, open_panel: Callable[..., SimilarityMatrix]) -> None:
-    panel = look(open_panel(pause_ms=30))
+    panel = look(open_panel())
     fake.asked.clear()
     type_in(panel, "a\nd")
+    pause = panel._timer
     panel.close()
-    time.sleep(0.1)
+    pause.join(60)
+    panel.compute()  # what a pause does that ends as the panel is closed
+    panel.settle(60)
     assert fake.asked == [] and panel._timer is None
 
 

@@ -45,7 +45,7 @@ class Fake(matrix.Fake):
             return super().call(function, *arguments)
         self.order.append(arguments)
         self.explaining.set()
-        assert self.open.wait(10)
+        assert self.open.wait(60)
         if self.refusal:
             raise self.refusal
         return explained(*arguments)
@@ -93,7 +93,7 @@ def test_a_click_on_a_cell_shows_the_tokens_of_its_sentences_under_both_models(f
     said: list[str] = []
     panel.observe(lambda change: said.append(change["new"]), "message")
     click(panel, 0, 2)
-    panel.settle(10)
+    panel.settle(60)
     assert panel.pair == (0, 2)
     assert fake.pairs == [("a", "c", "base"), ("a", "c", "tuned")]
     assert "Sentences 1 and 3, sums of their tokens: base: +0.2500 and +0.5000; tuned: +0.2500 and +0.5000" in box(
@@ -108,9 +108,9 @@ def test_a_second_click_on_the_chosen_cell_ends_it(fake: Fake, open_panel: Open)
     panel = look(open_panel())
     assert HINT in box(panel)
     click(panel, 0, 2)
-    panel.settle(10)
+    panel.settle(60)
     click(panel)
-    panel.settle(10)
+    panel.settle(60)
     assert panel.pair is None and HINT in box(panel) and "wb-tokens" not in panel.static()
     assert panel.code.startswith("[wb.similarity(") and panel.message == "3 sentences compared"
 
@@ -119,7 +119,7 @@ def test_a_pair_set_from_python_marks_the_page_and_waits_until_somebody_looks(fa
     panel = open_panel(pair=[1, 1])
     assert (panel.pair, panel._matrices.pair) == ((1, 1), [1, 1])
     panel.pair = np.array([2, 0])
-    panel.settle(10)
+    panel.settle(60)
     assert (panel.pair, panel._matrices.pair, fake.order) == ((2, 0), [2, 0], [])
     assert "Sentences 3 and 1 are not explained yet" in box(panel)
     look(panel)
@@ -132,16 +132,16 @@ def test_the_tokens_follow_their_sentences_and_models_and_nothing_else(fake: Fak
     panel = look(open_panel(pair=(0, 2)))
     assert len(fake.pairs) == 2
     type_in(panel, "a\nbird\nc")
-    panel.settle(10)
+    panel.settle(60)
     assert fake.pairs == [] and "Sentences 1 and 3, sums" in box(panel)
     said: list[str] = []
     panel.observe(lambda change: said.append(change["new"]), "message")
     type_in(panel, "a\nbird\ncat")
-    panel.settle(10)
+    panel.settle(60)
     assert fake.pairs == [("a", "cat", "base"), ("a", "cat", "tuned")] and ">cat</span>" in box(panel)
     assert said == []
     panel.tuned = None
-    panel.settle(10)
+    panel.settle(60)
     assert fake.pairs == [("a", "cat", "base")] and "tuned" not in box(panel)
 
 
@@ -150,11 +150,11 @@ def test_weights_that_changed_in_a_folder_are_explained_anew(
 ) -> None:
     panel = look(open_panel(pair=(0, 1), tuned=None))
     panel.compute()
-    panel.settle(10)
+    panel.settle(60)
     assert len(fake.pairs) == 1
     monkeypatch.setattr(similarity_matrix, "stamp_of", lambda model: 7)
     panel.compute()
-    panel.settle(10)
+    panel.settle(60)
     assert fake.pairs == [("a", "b", "base")]
 
 
@@ -165,11 +165,11 @@ def test_numbers_that_are_waited_for_come_before_the_tokens(fake: Fake, open_pan
     fake.open.clear()
     type_in(panel, "ab\nb\nc")
     panel.compute()
-    assert fake.explaining.wait(10)
+    assert fake.explaining.wait(60)
     assert panel.before.texts == ("ab", "b", "c")  # the numbers are there already
     type_in(panel, "abc\nb\nc")  # its pause has not ended, and yet the second model is not asked
     fake.open.set()
-    panel.settle(10)
+    panel.settle(60)
     vectors = [("vectors", "base"), ("vectors", "tuned")]
     wanted = [("abc", "b", "base"), ("abc", "b", "tuned")]
     assert fake.order == [*vectors, ("ab", "b", "base"), *vectors, *wanted]
@@ -182,17 +182,17 @@ def test_a_newer_pair_makes_an_older_void(fake: Fake, open_panel: Open) -> None:
     fake.order.clear()
     fake.open.clear()
     click(panel, 0, 1)
-    assert fake.explaining.wait(10)
+    assert fake.explaining.wait(60)
     panel._tokens.observe(lambda change: shown.append(change["new"]), "value")
     click(panel, 0, 2)
     click(panel, 1, 2)
     fake.open.set()
-    panel.settle(10)
+    panel.settle(60)
     assert fake.pairs == [("a", "b", "base"), ("b", "c", "base"), ("b", "c", "tuned")]
     assert [value for value in shown if "sums" in value] == [box(panel)] and "Sentences 2 and 3" in box(panel)
     click(panel, 0, 1)
     click(panel)
-    panel.settle(10)
+    panel.settle(60)
     assert HINT in box(panel) and panel.message == "3 sentences compared"
 
 
@@ -201,14 +201,14 @@ def test_a_pair_ends_with_its_row_but_not_while_that_is_typed_anew(fake: Fake, o
     type_in(panel, "a\nb\n")
     assert panel.pair == (0, 2) and panel.code.startswith("[wb.similarity(")
     type_in(panel, "a\nb\nd")
-    panel.settle(10)
+    panel.settle(60)
     assert panel.pair == (0, 2) and ">d</span>" in box(panel)
     type_in(panel, "a\nb")
-    panel.settle(10)
+    panel.settle(60)
     assert (panel.pair, panel._matrices.pair) == (None, []) and HINT in box(panel)
     panel.pair = (0, 1)
     type_in(panel, "")
-    panel.settle(10)
+    panel.settle(60)
     assert panel.pair is None and HINT in box(panel) and panel.message == "Type sentences, one a row"
 
 
@@ -216,19 +216,19 @@ def test_after_a_failure_there_are_no_tokens_of_other_sentences(fake: Fake, open
     panel = look(open_panel(pair=(0, 1)))
     fake.refusal = ModelError("model 'base' is damaged")
     type_in(panel, "ab\nb\nc")
-    panel.settle(10)
+    panel.settle(60)
     assert panel.message == "model 'base' is damaged" and panel.before is not None
     assert "not explained yet" in box(panel) and "wb-tokens" not in panel.static()
     fake.refusal, fake.fails = None, ModelError("model 'base' is gone")
     type_in(panel, "abc\nb\nc")
-    panel.settle(10)
+    panel.settle(60)
     assert panel.message == "model 'base' is gone" and "not explained yet" in box(panel)
     panel.pair = (1, 2)
-    panel.settle(10)
+    panel.settle(60)
     assert panel.message == "model 'base' is gone"
     fake.fails = None
     panel.compute()
-    panel.settle(10)
+    panel.settle(60)
     assert "Sentences 2 and 3, sums" in box(panel) and panel.message == "3 sentences compared"
 
 

@@ -43,8 +43,9 @@ def recipe(word: str = "", **settings: Any) -> Recipe:
     return wb.Recipe(**{"loss": loss, "data": table(word), "eval_share": 0.3, **settings})
 
 
-def a_try(made: Recipe) -> Try:
+def a_try(made: Recipe, *, progress: Callable[[str, int, int], None]) -> Try:
     """What a try with such a recipe comes to: vectors that follow from loss and texts."""
+    progress("training", 7, 7)
     _, evaluation = prepare(made)
     texts = distinct_texts(evaluation or prepare(made)[0])
 
@@ -93,9 +94,9 @@ def test_opening_tries_nothing_and_says_what_to_do(open_panel: Open, engine: Fak
 def test_a_changed_parameter_is_tried_and_the_newest_comes_last(open_panel: Open) -> None:
     panel = open_panel()
     panel.form.controls["scale"].value = 30.0
-    panel.settle(10)
+    panel.settle(60)
     panel.form.controls["scale"].value = 60.0
-    panel.settle(10)
+    panel.settle(60)
     assert [made.recipe.loss.parameters["scale"] for made in panel.tries] == [30.0, 60.0]
     assert panel.list.index == 1
     assert [line.split("(")[1].split(")")[0] for line, _ in panel.list.options] == ["scale 30.0", "scale 60.0"]
@@ -108,7 +109,7 @@ def test_rate_and_epochs_are_tried_too(open_panel: Open) -> None:
     controls = {control.description: control for control in panel._settings.children}
     controls["learning_rate"].value = 0.003
     controls["epochs"].value = 2.0
-    panel.settle(10)
+    panel.settle(60)
     assert (panel.tries[-1].recipe.learning_rate, panel.tries[-1].recipe.epochs) == (0.003, 2.0)
 
 
@@ -131,10 +132,10 @@ def test_nothing_runs_by_itself_where_that_is_turned_off(open_panel: Open, engin
     panel = open_panel()
     panel.follow.value = False
     panel.form.controls["scale"].value = 30.0
-    panel.settle(10)
+    panel.settle(60)
     assert engine.asked == [] and panel.message == "Changed: click Try"
     panel.now.click()
-    panel.settle(10)
+    panel.settle(60)
     assert len(panel.tries) == 1
 
 
@@ -143,12 +144,48 @@ def test_a_newer_change_makes_the_one_that_is_trained_void(open_panel: Open, eng
     gate = engine.gates["a_try"] = threading.Event()
     panel.form.controls["scale"].value = 30.0
     panel._soon.flush()
-    assert engine.reached.wait(10)
+    assert engine.reached.wait(60)
     panel.form.controls["scale"].value = 60.0
     panel._soon.flush()
     gate.set()
-    panel.settle(10)
+    panel.settle(60)
     assert [made.recipe.loss.parameters["scale"] for made in panel.tries] == [60.0]
+    assert engine.asked.count("a_try") == 2 and engine.asked[:2] == ["a_try", "a_try"], "the first ended at its step"
+
+
+def test_a_try_tells_its_texts_and_steps_and_a_newer_change_ends_it_at_its_next_step(
+    open_panel: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, said, made = open_panel(), [], []
+    seventh, go_on = threading.Event(), threading.Event()
+
+    def trying(trial: Recipe, *, progress: Callable[[str, int, int], None]) -> Try:
+        progress("encoding texts", 512, 2048)
+        said.append(panel.message)
+        for step in range(1, 121):
+            made.append((trial.loss.parameters["scale"], step))
+            progress("training", step, 120)
+            if step == 30 and not go_on.is_set():
+                said.append(panel.message)
+                seventh.set()
+                assert go_on.wait(10)
+        return a_try(trial, progress=progress)
+
+    monkeypatch.setattr(try_panel, "try_adapter", trying)
+    panel.form.controls["scale"].value = 30.0
+    panel._soon.flush()
+    assert seventh.wait(10)
+    panel.form.controls["scale"].value = 60.0
+    panel._soon.flush()
+    go_on.set()
+    panel.settle(10)
+    assert said[:2] == [
+        "Encoding the texts once, 512 of 2,048 …",
+        "Training a linear adapter with MultipleNegativesRankingLoss, step 30 of 120 …",
+    ]
+    assert made == [(30.0, step) for step in range(1, 32)] + [(60.0, step) for step in range(1, 121)]
+    assert [one.recipe.loss.parameters["scale"] for one in panel.tries] == [60.0]
+    assert panel.message.startswith("cosine_ndcg@10")
 
 
 def test_the_map_of_each_try_starts_from_the_last(open_panel: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +199,7 @@ def test_the_map_of_each_try_starts_from_the_last(open_panel: Open, monkeypatch:
     panel = open_panel()
     for scale in (30.0, 60.0):
         panel.form.controls["scale"].value = scale
-        panel.settle(10)
+        panel.settle(60)
     assert starts[0] is None, "the base model first"
     assert np.array_equal(starts[2], panel._maps[0].xy)
     assert panel._pane.figure is not None
@@ -172,9 +209,9 @@ def test_an_older_try_can_be_looked_at_again_and_taken(open_panel: Open) -> None
     panel = open_panel()
     for scale in (30.0, 60.0):
         panel.form.controls["scale"].value = scale
-        panel.settle(10)
+        panel.settle(60)
     panel.list.value = 0
-    panel.settle(10)
+    panel.settle(60)
     assert "scale 30.0" in panel._scores.value
     panel.take.click()
     assert panel.chosen == panel.tries[0].recipe
@@ -186,7 +223,7 @@ def test_an_older_try_can_be_looked_at_again_and_taken(open_panel: Open) -> None
 def test_a_wrong_value_is_said_and_not_tried(open_panel: Open, engine: FakeEngine) -> None:
     panel = open_panel(recipe(loss=wb.Loss("MatryoshkaLoss", loss="MultipleNegativesRankingLoss", matryoshka_dims=[8])))
     panel.form.controls["matryoshka_dims"].value = "many"
-    panel.settle(10)
+    panel.settle(60)
     assert "matryoshka_dims" in panel.message and engine.asked == []
 
 
@@ -195,7 +232,7 @@ def test_a_loss_that_needs_more_than_vectors_is_refused_in_the_panel(open_panel:
     assert panel.trial is None and panel.now.disabled
     assert "GISTEmbedLoss reads the tokens with another model" in panel._form.children[0].value
     panel.run()
-    panel.settle(10)
+    panel.settle(60)
     assert engine.asked == []
     panel.recipe = recipe()
     assert panel.trial is not None and not panel.now.disabled
@@ -204,7 +241,7 @@ def test_a_loss_that_needs_more_than_vectors_is_refused_in_the_panel(open_panel:
 def test_other_data_forget_the_tries_and_the_same_keep_them(open_panel: Open) -> None:
     panel = open_panel()
     panel.run()
-    panel.settle(10)
+    panel.settle(60)
     panel.recipe = panel.recipe.changed(loss=wb.Loss("MultipleNegativesRankingLoss", scale=3.0))
     assert len(panel.tries) == 1 and panel.form.controls["scale"].value == 3.0
     panel.recipe = recipe("other ")
@@ -216,18 +253,18 @@ def test_a_failure_is_a_sentence_and_the_panel_goes_on(open_panel: Open, engine:
     panel = open_panel()
     engine.fails = RecipeError("expected this, got that; do so")
     panel.run()
-    panel.settle(10)
+    panel.settle(60)
     assert panel.message == "expected this, got that; do so" and panel.tries == ()
     engine.fails = None
     panel.run()
-    panel.settle(10)
+    panel.settle(60)
     assert len(panel.tries) == 1
 
 
 def test_without_held_out_rows_the_map_is_there_and_the_reason_is_said(open_panel: Open) -> None:
     panel = open_panel(recipe(eval_share=0.0))
     panel.run()
-    panel.settle(10)
+    panel.settle(60)
     assert "no rows are held out" in panel.message and panel._pane.figure is not None
     assert "no rows are held out" in panel.static()
 
@@ -235,7 +272,7 @@ def test_without_held_out_rows_the_map_is_there_and_the_reason_is_said(open_pane
 def test_hostile_texts_are_shown_as_texts(open_panel: Open) -> None:
     panel = open_panel(recipe(f"{HOSTILE} "))
     panel.run()
-    panel.settle(10)
+    panel.settle(60)
     shown = panel.static() + panel._scores.value
     assert "<script" not in shown and "<img" not in shown
     assert len(shown) < 300_000
@@ -250,7 +287,7 @@ def test_the_bench_takes_what_was_chosen(engine: FakeEngine) -> None:
     bench = Bench(recipe=recipe())
     panel = bench.panel("Try")
     panel.form.controls["scale"].value = 30.0
-    panel.settle(10)
+    panel.settle(60)
     panel.take.click()
     assert bench.recipe.method == "adapter" and bench.recipe.loss.parameters["scale"] == 30.0
     assert bench.panel("Settings").settings["method"] == "adapter"

@@ -11,19 +11,19 @@ FARTHEST = 2.0  # between two unit vectors
 FIT: Mapping[str, Any] = {"learning_rate": 2e-5, "weight_decay": 0.01, "warmup_steps": 10_000}
 
 
-def triplet_range(margin: float, *, farthest: float = FARTHEST) -> tuple[float, float]:
-    """The least and the largest triplet loss where no two vectors are farther apart than `farthest`."""
-    return max(0.0, margin - farthest), margin + farthest
+def triplet_range(margin: float) -> tuple[float, float]:
+    """The least and the largest triplet loss of unit vectors."""
+    return max(0.0, margin - FARTHEST), margin + FARTHEST
 
 
-def triplet_gap(loss: float, margin: float, *, farthest: float = FARTHEST) -> float | None:
+def triplet_gap(loss: float, margin: float) -> float | None:
     """How much farther negatives are than positives on average, from a mean triplet loss.
 
     Returns:
-        The mean distance to negatives minus that to positives; None where `margin` is below `farthest`: triplets that
+        The mean distance to negatives minus that to positives; None where `margin` is below 2: triplets that
         meet it then count as 0, so the mean of the loss does not tell that of the distances.
     """
-    return margin - loss if margin >= farthest else None
+    return margin - loss if margin >= FARTHEST else None
 
 
 def repeat_floor(counts: Iterable[int], batch: int) -> float:

@@ -37,7 +37,7 @@ BEYOND: dict[str, tuple[Any, ...]] = {
 _ASIDE = re.compile(r"(per_device_)?eval_.*|log.*|save_.*|dataloader_.*|hub_.*|push_to_hub.*|ddp_.*|torch_compile.*|"
                     r"disable_tqdm|resume_from_checkpoint|overwrite_output_dir|do_\w+|remove_unused_columns|local_rank|"
                     r"prediction_loss_only|project|trackio.*|tf32|use_mps_device|no_cuda|ignore_data_skip|"
-                    r"greater_is_better|metric_for_best_model|report_to|run_name|(bf16|fp16)_full_eval|"
+                    r"accelerator_config|greater_is_better|metric_for_best_model|report_to|run_name|(bf16|fp16)_full_eval|"
                     r"include_.*|batch_eval_metrics|skip_memory_metrics|restore_callback_.*|full_determinism")  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from workbench import files
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
 from workbench.recipe import Loss, Recipe
+from workbench.spaces.packed import KERNEL, MODULES, may_pack
 from workbench.steps import batched_rows, steps_of, total_steps, warmup_steps
 
 if TYPE_CHECKING:
@@ -45,6 +46,45 @@ model.add_module("adapter", adapter.to(model.device))
 if last is not None:
     model.add_module(*last)
 """
+
+
+# As the run does it: which devices there are and what they can do is known where the script runs.
+DEVICE = """device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+"""
+BF16 = """nvidia = device == "cuda" and torch.version.hip is None
+bf16 = nvidia and torch.cuda.is_bf16_supported(including_emulation=False)
+"""
+
+# As the run does it: the library would give each of several cards a part of every batch.
+ONE_CARD = """args._n_gpu = min(args.n_gpu, 1)
+"""
+
+# As the run does it: batches without padding where the kernel for it is installed.
+PACKED = f"""
+import os
+
+from transformers.utils import is_flash_attn_2_available
+
+body = getattr(model[0], "model", None)
+packs = {{type(module).__name__ for module in model}} <= {{{", ".join(map(repr, MODULES))}}}
+if bf16 and packs and getattr(body, "_supports_flash_attn", False) and is_flash_attn_2_available():
+    before = body.config._attn_implementation
+    os.environ["FLASH_ATTENTION_DETERMINISTIC"] = "1"
+    body.set_attn_implementation({KERNEL!r})
+    model[0].unpad_inputs = None  # looks again whether batches can be packed
+    if not model[0].can_flatten_inputs:
+        body.set_attn_implementation(before)
+"""
+
+
+class Code(str):
+    """A value of a setting that is written as it is, and not as a text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Without quotation marks."""
+        return str(self)
 
 
 def without_paths(recipe: Recipe) -> Recipe:
@@ -90,7 +130,9 @@ def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str
         "gradient_checkpointing": recipe.gradient_checkpointing,
         "seed": recipe.seed,
         "use_cpu": device == "cpu",
+        # the next batch goes to the card while the model works on this one
         "dataloader_pin_memory": device.startswith("cuda"),
+        **({"accelerator_config": {"non_blocking": True}} if device.startswith("cuda") else {}),
         "logging_strategy": "steps",
         "logging_steps": steps_of(recipe.logging_steps, total),
         "logging_nan_inf_filter": False,
@@ -132,8 +174,9 @@ def export_tables(train: Examples, evaluation: Examples | None, folder: Path | N
 def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
     """A Python script that repeats a recipe with Sentence Transformers alone.
 
-    To the same weights bit by bit where the recipe does not split batches by length (`split_by_length: false`); else the
-    loss and its gradients are the same, but dropout draws other numbers.
+    To the same weights bit by bit on a CPU, where the recipe does not split batches by length
+    (`split_by_length: false`); else the loss and its gradients are the same, but dropout draws other numbers. A recipe
+    with the device "auto" or "cuda" gives a script that finds out where it runs what the card can do, as a run does.
 
     The rows that the recipe trains on are written as Parquet (to `folder`, else to the workbench's cache), since that
     is the only form in which every source, held-out rows included, can be read back in one line.
@@ -147,14 +190,17 @@ def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
     tables = export_tables(train, evaluation, Path(folder) if folder else None)
     found = models.find(recipe.model, revision=recipe.revision)
     where = str(found.path) if found.origin.startswith(("folder", "run", "package")) else found.name
-    device = "cpu" if recipe.device in ("auto", "cpu") else recipe.device
-    return render(recipe, train=train, tables=tables, model=where, device=device)
+    return render(recipe, train=train, tables=tables, model=where, device=recipe.device)
 
 
 def render(recipe: Recipe, *, train: Examples, tables: tuple[Path, Path | None], model: str, device: str) -> str:
-    """The script's text; see `script`."""
+    """The script's text; see `script`. The device is one of torch's, or auto."""
     rows = batched_rows(recipe, train.to_training())
-    given = arguments(recipe, rows=rows, device=device, bf16=False)
+    gpu = device == "auto" or device.startswith("cuda")
+    given = arguments(recipe, rows=rows, device="cuda" if gpu else device, bf16=gpu)
+    if gpu:
+        given |= _decided_there(recipe, device)
+    found = (DEVICE if device == "auto" else f"device = {device!r}\n") + BF16 if gpu else ""
     lora = (
         f"""
 from peft import LoraConfig
@@ -192,17 +238,27 @@ from transformers import set_seed
 train = Dataset.from_parquet({str(tables[0])!r})
 {evaluation}
 
-set_seed({recipe.seed})
-model = SentenceTransformer({model!r}, device={device!r}, model_kwargs={{"dtype": torch.float32}})
-{limit}{lora}{ADAPTER if recipe.method == "adapter" else ""}
+{found}set_seed({recipe.seed})
+model = SentenceTransformer({model!r}, device={"device" if gpu else repr(device)}, model_kwargs={{"dtype": torch.float32}})
+{limit}{PACKED if gpu and may_pack(recipe) else ""}{lora}{ADAPTER if recipe.method == "adapter" else ""}
 loss = {_loss_call(recipe.loss)}
 
 settings = {body}
 args = SentenceTransformerTrainingArguments(output_dir="checkpoints", **settings)
-trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=train, loss=loss)
+{ONE_CARD if gpu else ""}trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=train, loss=loss)
 trainer.train()
 {MERGE if recipe.lora else ""}model.save_pretrained("model")
 '''
+
+
+def _decided_there(recipe: Recipe, device: str) -> dict[str, Code]:
+    """Settings that a script works out on the machine where it runs."""
+    made = {"bf16": Code("bf16"), "tf32": Code("bf16 or None")} if recipe.precision == "auto" else {}
+    if device == "auto":
+        made["use_cpu"] = Code('device == "cpu"')
+        made["dataloader_pin_memory"] = Code('device == "cuda"')
+        made["accelerator_config"] = Code('{"non_blocking": device == "cuda"}')
+    return made
 
 
 def _own_source(loss: Loss) -> tuple[str, str]:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.cards.markdown import cell_of, code_of, escaped, fenced, indented, plain, table_of
 from workbench.cards.script import render, without_paths
 from workbench.catalog import models
 from workbench.catalog.models import full_name
 from workbench.checks.finding import SYMBOLS, Findings
 from workbench.data.tokens import ColumnStats, TokenStats, token_stats
 from workbench.recipe import Recipe
-from workbench.spaces.evaluate import Delta, Score
+from workbench.spaces.evaluate import score_rows
 
 if TYPE_CHECKING:
     from workbench.data.examples import Examples
@@ -28,7 +29,6 @@ TASKS = {
     "graded": "Semantic Similarity",
     "labels": "Label Neighbourhood",
 }
-CELL = 300
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
     data = model.model_card_data
     shown = without_paths(facts.recipe)
     local = shown.model != facts.recipe.model
-    data.base_model = _plain(shown.model if local else full_name(shown.model))
+    data.base_model = plain(shown.model if local else full_name(shown.model))
     data.train_datasets = [_dataset(facts.train, facts.recipe, trainer, data.train_datasets)]
     data.eval_datasets = (
         [_dataset(facts.evaluation, facts.recipe, trainer, data.train_datasets)] if facts.evaluation is not None else []
@@ -135,12 +135,12 @@ def _dataset(part: Examples, recipe: Recipe, trainer: Any, known: list[dict[str,
     loss = dict((known or [{}])[0].get("loss") or {"fullname": recipe.loss.name})
     head = rows[:3]
     return {
-        "name": _plain(part.name),
+        "name": plain(part.name),
         "size": len(rows),
         "columns": [f"<code>{name}</code>" for name in columns],
         "stats": {},
-        "stats_table": _indent(
-            _table(
+        "stats_table": indented(
+            table_of(
                 ["", *columns],
                 [
                     ["type", *[renamed[name].type for name in columns]],
@@ -150,8 +150,8 @@ def _dataset(part: Examples, recipe: Recipe, trainer: Any, known: list[dict[str,
         ),
         "examples": head,
         "_example_columns": columns,
-        "examples_table": _indent(
-            _table(columns, [[_cell(head[name][row]) for name in columns] for row in range(min(3, len(rows)))])
+        "examples_table": indented(
+            table_of(columns, [[cell_of(head[name][row]) for name in columns] for row in range(min(3, len(rows)))])
         ),
         "loss": loss,
     }
@@ -170,7 +170,7 @@ def _details(column: ColumnStats, stats: TokenStats) -> str:
             parts.append(f"over the limit of {stats.max_seq_length} tokens: {column.truncated_share:.2%}")
         parts += [f"empty: {column.empty}", f"duplicates: {column.duplicates}"]
     elif column.shares:
-        parts = [f"{_plain(name)}: {share:.2%}" for name, share in column.shares.items()]
+        parts = [f"{plain(name)}: {share:.2%}" for name, share in column.shares.items()]
     else:
         parts = [f"min: {_number(column.min)}", f"mean: {_number(column.mean)}", f"max: {_number(column.max)}"]
     return "<ul><li>" + "</li><li>".join(parts) + "</li></ul>"
@@ -208,7 +208,7 @@ def _results(facts: RunFacts) -> dict[Any, dict[str, float]]:
         return {}
     after = facts.scores["after"]
     finite = {name: round(score["value"], 4) for name, score in after["scores"].items() if score["value"] is not None}
-    return {_Result(TASKS[after["task"]], _code(facts.scores["data"]), after["primary"]): finite} if finite else {}
+    return {_Result(TASKS[after["task"]], code_of(facts.scores["data"]), after["primary"]): finite} if finite else {}
 
 
 def _with_truth(text: str, facts: RunFacts) -> str:
@@ -217,7 +217,7 @@ def _with_truth(text: str, facts: RunFacts) -> str:
     text = re.sub(r"\* Approximate statistics based on the first [\d,]+ samples:", counted, text)
     text = re.sub(
         r"\* Evaluated with <code>[^<]*_Result</code>",
-        lambda _: f"* {_plain(facts.scores['after']['note'])}, bootstrap of 1,000 resamples, seed 0",
+        lambda _: f"* {plain(facts.scores['after']['note'])}, bootstrap of 1,000 resamples, seed 0",
         text,
     )
     place = text.find("### Framework Versions")
@@ -258,8 +258,8 @@ def _run_section(facts: RunFacts) -> str:
         ),
         "Seed": str(recipe.seed),
         "Base weights": f"fingerprint `{models.fingerprint(facts.recipe.model)}`, {_origin(facts.recipe.model)}",
-        "Columns": ", ".join(f"{_plain(name)} as {role}" for name, role in facts.train.used.items()),
-        "Data": f"{_plain(recipe.data.source)}, {len(facts.train):,} rows, fingerprint `{facts.train.fingerprint[:16]}`; {len(facts.evaluation) if facts.evaluation is not None else 0:,} rows kept for evaluation",
+        "Columns": ", ".join(f"{plain(name)} as {role}" for name, role in facts.train.used.items()),
+        "Data": f"{plain(recipe.data.source)}, {len(facts.train):,} rows, fingerprint `{facts.train.fingerprint[:16]}`; {len(facts.evaluation) if facts.evaluation is not None else 0:,} rows kept for evaluation",
         "Recipe": f"fingerprint `{facts.recipe.fingerprint}`",
         "Workbench": importlib.metadata.version("embedding-workbench"),
     }
@@ -268,7 +268,7 @@ def _run_section(facts: RunFacts) -> str:
 
 def _health(facts: RunFacts) -> str:
     found = [
-        f"{SYMBOLS[item.severity]} {item.severity} {item.code}: {_escaped(item.message)}" for item in facts.findings
+        f"{SYMBOLS[item.severity]} {item.severity} {item.code}: {escaped(item.message)}" for item in facts.findings
     ]
     off = f"; turned off: {', '.join(facts.recipe.watch_off)}" if facts.recipe.watch_off else ""
     head = f"{facts.findings.summary}, {facts.health_seconds:.2g} s{off}"
@@ -278,26 +278,20 @@ def _health(facts: RunFacts) -> str:
 def _origin(name: str) -> str:
     """Where the base weights came from, without a path of this machine."""
     origin = models.find(name).origin
-    return _plain(origin if origin.startswith(("package", "Hub", "local Hub")) else origin.split()[0])
+    return plain(origin if origin.startswith(("package", "Hub", "local Hub")) else origin.split()[0])
 
 
 def _before_after(facts: RunFacts) -> str:
     if not facts.scores:
         return "### Before and After\n\nNo rows were kept for evaluation, so nothing is known of the gain.\n\n"
-    before, after, change = facts.scores["before"], facts.scores["after"], facts.scores["change"]
+    after, change = facts.scores["after"], facts.scores["change"]
     rows = [
-        [
-            f"**{name}**" if name == after["primary"] else name,
-            str(Score(**before["scores"][name])),
-            str(Score(**score)),
-            str(Delta(**change["delta"][name])),
-            str(score["n"]),
-        ]
-        for name, score in after["scores"].items()
+        [f"**{name}**" if name == after["primary"] else name, *said, str(n)]
+        for name, *said, n in score_rows(facts.scores)
     ]
-    table = _table(["Score", "Base model", "Tuned model", "Difference", "n"], rows)
+    table = table_of(["Score", "Base model", "Tuned model", "Difference", "n"], rows)
     return (
-        f"### Before and After\n\nThe same {after['rows']:,} rows of {_plain(facts.scores['data'])} under both models ({_plain(after['note'])}). "
+        f"### Before and After\n\nThe same {after['rows']:,} rows of {plain(facts.scores['data'])} under both models ({plain(after['note'])}). "
         "In brackets 95% bootstrap intervals, 1,000 resamples, seed 0; the difference is paired.\n\n"
         f"{table}\n\n{change['gained']:,} rows gained and {change['lost']:,} lost on {after['primary']}.\n\n"
     )
@@ -307,48 +301,11 @@ def _recipe_section(facts: RunFacts) -> str:
     """The exact recipe, for whoever reads the card; its fingerprint tells whether it was cut or changed since."""
     recipe = without_paths(facts.recipe)
     text = recipe.to_yaml()
-    return f"### Recipe\n\nFingerprint `{recipe.fingerprint}`.\n\n{_fenced(text, 'yaml')}\n\n"
-
-
-def _fenced(text: str, language: str) -> str:
-    """Text in a fence that is longer than any in it."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    return f"{fence}{language}\n{text}{fence}"
+    return f"### Recipe\n\nFingerprint `{recipe.fingerprint}`.\n\n{fenced(text, 'yaml')}\n\n"
 
 
 def _script_section(facts: RunFacts) -> str:
     tables = (Path("train.parquet"), Path("eval.parquet") if facts.evaluation is not None else None)
     recipe = without_paths(facts.recipe)
     code = render(recipe, train=facts.train, tables=tables, model=recipe.model, device=facts.device.split()[0])
-    return f"### Equivalent Script\n\n<details><summary>Click to expand</summary>\n\n{_fenced(code, 'python')}\n\n</details>\n\n"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in [head, *rows]]
-    return "\n".join([lines[0], "|" + "|".join(":---" for _ in head) + "|", *lines[1:]])
-
-
-def _indent(text: str) -> str:
-    return "".join(f"  {line}\n" for line in text.splitlines())
-
-
-def _cell(value: object) -> str:
-    """A sample for a table cell: cut, escaped, in one line."""
-    text = str(value)
-    text = text[:CELL] + "…" if len(text) > CELL else text
-    return f"<code>{'<br>'.join(_escaped(line) for line in text.splitlines())}</code>"
-
-
-def _plain(text: str) -> str:
-    """A name from outside in running Markdown: one line of at most 200 letters, escaped, no markup."""
-    return _escaped(" ".join(str(text).split())[:200])
-
-
-def _code(text: str) -> str:
-    """A name from outside between backticks and in the front matter, where nothing but a backtick is markup."""
-    return " ".join(text.split())[:200].replace("`", "'")
-
-
-def _escaped(text: str) -> str:
-    """Text in which neither HTML nor Markdown finds markup; an underscore inside a word is none."""
-    return re.sub(r"[&<>\[\]`|*~\\]|(?<![^\W_])_|_(?![^\W_])", lambda found: f"&#{ord(found[0])};", text)
+    return f"### Equivalent Script\n\n<details><summary>Click to expand</summary>\n\n{fenced(code, 'python')}\n\n</details>\n\n"

@@ -211,10 +211,13 @@ def load(
     *,
     device: str | None = None,
     revision: str | None = None,
+    max_seq_length: int | None = None,
     trust_pickle: bool = False,
     trust_remote_code: bool = False,
 ) -> SentenceTransformer:
     """Load a model in float32 from verified files only. Imports torch and Sentence Transformers (about 9 s).
+
+    Texts are cut at `max_seq_length` tokens; None keeps the limit of the model.
 
     Raises:
         ModelError: as `find`; also when the files do not make a model or hold values that are not finite.
@@ -253,6 +256,8 @@ def load(
             raise ModelError(
                 f"expected finite weights in {found.path}, but {weight_name} holds NaN or infinity: the file is damaged; fetch it again"
             )
+    if max_seq_length:
+        model.max_seq_length = max_seq_length
     return model
 
 

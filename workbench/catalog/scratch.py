@@ -12,7 +12,7 @@ from workbench.catalog import weights
 from workbench.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -55,8 +55,6 @@ def make_bert(
     if dimension < 1 or heads < 1 or dimension % heads:
         raise ModelError(f"expected a dimension that is a multiple of the {heads} heads, got {dimension}; change one")
     import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import BertConfig, BertModel
 
     tokenizer = _tokenizer(texts, vocabulary, max_seq_length)
@@ -70,19 +68,27 @@ def make_bert(
         max_position_embeddings=max_seq_length,
         pad_token_id=0,
     )
+    _write(place, BertModel(config), tokenizer)
+    return place
+
+
+def _write(place: Path, bert: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """A folder of a sentence model, whole or absent."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
     parts = place.with_name(f".{place.name}.parts")
     finished = place.with_name(f".{place.name}.unfinished")
     try:
-        BertModel(config).save_pretrained(parts)
+        bert.save_pretrained(parts)
         tokenizer.save_pretrained(parts)
-        model = SentenceTransformer(modules=[Transformer(str(parts)), Pooling(dimension)], device="cpu")
+        model = SentenceTransformer(modules=[Transformer(str(parts)), Pooling(bert.config.hidden_size)], device="cpu")
         model.save_pretrained(str(finished), create_model_card=False)
         weights.write_checksums(finished)
         files.replace_folder(finished, place)
     finally:
         shutil.rmtree(parts, ignore_errors=True)
         shutil.rmtree(finished, ignore_errors=True)
-    return place
 
 
 def _tokenizer(texts: Iterable[str], vocabulary: int, limit: int) -> PreTrainedTokenizerFast:

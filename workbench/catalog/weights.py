@@ -20,6 +20,10 @@ _HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
 _INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner", "d_ff")
 
 
+# Its attention scores distances apart from tokens. Measured with two layers on batches of 64 to 400 tokens: 1.9 to 2.7
+DEBERTA_SHARE = 2.3
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Sizes of a transformer.
@@ -29,12 +33,14 @@ class Architecture:
         hidden_size: length of the vector of a token.
         heads: attention heads; 0 without layers.
         intermediate_size: width of the feed-forward part; 0 without layers.
+        share: what a layer keeps for the backward pass, over what a layer of BERT does.
     """
 
     layers: int
     hidden_size: int
     heads: int = 0
     intermediate_size: int = 0
+    share: float = 1.0
 
 
 _digests: dict[tuple[str, int, int], str] = {}
@@ -85,7 +91,8 @@ def architecture(folder: Path, modules: list[dict[str, Any]]) -> Architecture | 
         config = _settings(place / "config.json")
         layers, hidden, heads = (_size(config, names) for names in (_LAYERS, _HIDDEN, _HEADS))
         if layers and hidden and heads:
-            return Architecture(layers, hidden, heads, _size(config, _INTERMEDIATE) or 4 * hidden)
+            share = DEBERTA_SHARE if str(config.get("model_type")).startswith("deberta") else 1.0
+            return Architecture(layers, hidden, heads, _size(config, _INTERMEDIATE) or 4 * hidden, share)
     return None
 
 
@@ -164,9 +171,41 @@ def tensors(folder: Path) -> Iterator[tuple[int, str, list[int]]]:
             ) from None
 
 
+@dataclass(frozen=True)
+class Habits:
+    """How a model says that it is used.
+
+    Attributes:
+        prompts: texts to put before others, by their names; without empty ones.
+        default_prompt: what is put before a text of no stated kind, except in training; empty for nothing.
+        similarity: by what its vectors are compared: cosine, dot, euclidean or manhattan.
+        truncate_dim: after how many numbers its vectors are cut, except in training; None for whole ones.
+    """
+
+    prompts: dict[str, str]
+    default_prompt: str
+    similarity: str
+    truncate_dim: int | None
+
+
+def habits(folder: Path) -> Habits:
+    """How a model is used, as far as the library would read it."""
+    try:
+        read = json.loads((folder / "config_sentence_transformers.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        read = {}
+    said = read if isinstance(read, dict) else {}
+    given = said.get("prompts")
+    prompts = {str(name): str(text) for name, text in given.items() if text} if isinstance(given, dict) else {}
+    default = prompts.get(str(said.get("default_prompt_name")), "")
+    cut = said.get("truncate_dim")
+    similarity = str(said.get("similarity_fn_name") or "cosine")
+    return Habits(prompts, default, similarity, cut if isinstance(cut, int) and cut > 0 else None)
+
+
 def modules(folder: Path) -> list[dict[str, Any]]:
     """Entries of modules.json; empty for a bare transformer."""
-    listed = _json(folder / "modules.json")
+    listed = read_json(folder / "modules.json")
     return [module for module in listed if isinstance(module, dict)] if isinstance(listed, list) else []
 
 
@@ -194,7 +233,7 @@ def licence(folder: Path) -> str | None:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    found = _json(path)
+    found = read_json(path)
     if not isinstance(found, dict | None):
         raise ModelError(
             f"expected settings in {path}, got a {type(found).__name__}: it is damaged; copy or fetch the file again"
@@ -202,7 +241,8 @@ def _settings(path: Path) -> dict[str, Any]:
     return found or {}
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a file of a model holds, None where there is no such file."""
     if not path.is_file():
         return None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from workbench.data.examples import Examples, cut_text
 from workbench.data.load import load
 from workbench.data.prepare import fit, label_kind, prepare, settled
 from workbench.errors import DataError, WorkbenchError
-from workbench.recipe import Loss, Recipe
+from workbench.recipe import Loss, Recipe, prompt_of
 from workbench.steps import batched_rows, steps_per_epoch, total_steps
 
 
@@ -128,12 +127,9 @@ class Case:
         return self._texts(self.evaluation, " of the evaluation")
 
     def _texts(self, examples: Examples, of: str = "") -> Texts:
-        prompts = settled(self.recipe, self.train).prompts or {}
+        prompts = settled(self.recipe, self.train).prompts
         trained = dict(zip(examples.used, examples.to_training().column_names, strict=True))
-        by_column = {
-            name: prompts if isinstance(prompts, str) else prompts.get(trained[name], "") for name in examples.texts
-        }
-        given = {name: prompt for name, prompt in by_column.items() if prompt}
+        given = {name: prompt for name in examples.texts if (prompt := prompt_of(prompts, trained[name]))}
         return reading.read(examples, self.recipe.model, given, self.tell, of)
 
     @property
@@ -167,29 +163,10 @@ class Case:
         return self.model.max_seq_length and (self.recipe.max_seq_length or self.model.max_seq_length)
 
     @cached_property
-    def _own_settings(self) -> dict[str, Any]:
+    def habits(self) -> weights.Habits:
+        """How the model says that it is used."""
         assert self.model.path is not None
-        try:
-            read = json.loads((self.model.path / "config_sentence_transformers.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}  # a model without such settings, or with some that the library would not read either
-        return read if isinstance(read, dict) else {}
-
-    @property
-    def model_prompts(self) -> dict[str, str]:
-        """Prompts that the model brings, by their names; without empty ones."""
-        prompts = self._own_settings.get("prompts")
-        return {str(name): str(text) for name, text in prompts.items() if text} if isinstance(prompts, dict) else {}
-
-    @property
-    def default_prompt(self) -> str:
-        """The prompt that the model puts before a text of no stated kind; empty for none."""
-        return self.model_prompts.get(str(self._own_settings.get("default_prompt_name")), "")
-
-    @property
-    def similarity(self) -> str:
-        """By what the model says that its vectors are compared: cosine, dot, euclidean or manhattan."""
-        return str(self._own_settings.get("similarity_fn_name") or "cosine")
+        return weights.habits(self.model.path)
 
     # the loss
 

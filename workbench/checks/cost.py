@@ -6,18 +6,21 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench.catalog import loss_facts
-from workbench.catalog.memory import gigabytes, training_memory
+from workbench.catalog.memory import FLOAT32_BYTES, gigabytes, training_memory
+from workbench.catalog.weights import read_json
 from workbench.checks.case import Case, percent
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe
+from workbench.spaces.packed import may_pack
 from workbench.steps import steps_of
 
 MUCH = 0.4
@@ -172,10 +175,11 @@ def memory_is_enough(case: Case) -> Iterator[Finding]:
         return
     fixed, changes = _smaller(case, free)
     widest = max(padding_of(case).widest)
+    sizes_known = case.model.architecture is not None
     yield case.finding(
         "not-enough-memory",
         "error" if need > FAR_TOO_MUCH * free and not on_gpu else "warning",
-        f"Training in batches of {case.recipe.batch_size} with texts of up to {widest} tokens needs about {gigabytes(need)} of memory, and {gigabytes(free)} are free{' on the GPU' if on_gpu else ''}.",
+        f"Training in batches of {case.recipe.batch_size} with texts of up to {widest} tokens needs {'about' if sizes_known else 'at least'} {gigabytes(need)} of memory, and {gigabytes(free)} are free{' on the GPU' if on_gpu else ''}.",
         evidence={"needed_bytes": need, "free_bytes": free, "batch_size": case.recipe.batch_size, "widest_batch_tokens": widest, "measured_on": f"this machine, and all {case.rows:,} training rows of {case.name}"},
         fixed=fixed,
         **changes,
@@ -188,28 +192,44 @@ def memory_of(case: Case, recipe: Recipe) -> int:
     if recipe.loss.innermost.name.startswith("Cached"):
         rows = min(rows, recipe.loss.innermost.parameters.get("mini_batch_size") or 32)
     sizes = case.model.architecture
-    grouped = _grouped(recipe) and not case.static
+    grouped = _grouped(recipe) and not case.static and not _padded_left(case)
     passes = fullest_batch(
         tokens if case.limit is None else np.minimum(tokens, case.limit), rows, recipe.seed, merged=_merges(case),
         groups=GROUPS if grouped else 1,
         even=(18 * sizes.hidden_size + 4 * sizes.intermediate_size) / (5 * sizes.heads) if sizes and sizes.layers else 0.0,
     )  # fmt: skip
     lora = recipe.lora.r if recipe.lora else None
-    return training_memory(
+    needed = training_memory(
         case.model, batch_size=passes[0][0], texts=len(passes), tokens=[width for _, width in passes],
         groups=passes if grouped else (), gradient_checkpointing=recipe.gradient_checkpointing, lora_rank=lora,
-    ).total_bytes  # fmt: skip
+    )  # fmt: skip
+    if recipe.method == "adapter":  # nothing is kept of a pass but its vectors, which the table holds
+        table = FLOAT32_BYTES * tokens.size * (case.model.dimension or 0)
+        return needed.library_bytes + (needed.weights_bytes or 0) + table
+    moments = (needed.optimizer_bytes or 0) * 2 // 3
+    return needed.total_bytes - (moments if recipe.optimizer == "sgd" else 0)
+
+
+def _padded_left(case: Case) -> bool:
+    """As decoders are, whose batches go through the model whole."""
+    places = [case.model.path, case.model.path / "0_Transformer"] if case.model.path else []
+    found = [read_json(place / "tokenizer_config.json") for place in places]
+    return any(isinstance(settings, dict) and settings.get("padding_side") == "left" for settings in found)
 
 
 def _grouped(recipe: Recipe) -> bool:
-    """Whether batches go through the model in groups of like length: on a CPU only."""
-    return recipe.split_by_length and (recipe.device == "cpu" or (recipe.device == "auto" and not has_gpu()))
+    """Whether hardly any padding is computed: in groups of like length on a CPU, without any on a GPU with flash-attn."""
+    on_cpu = recipe.device == "cpu" or (recipe.device == "auto" and not has_gpu())
+    packed = recipe.device != "mps" and find_spec("flash_attn") is not None and may_pack(recipe)
+    return recipe.split_by_length and (on_cpu or packed)
 
 
 def _smaller(case: Case, free: int) -> tuple[str, dict[str, Any]]:
     """The first change that makes a run fit, in words and settings; neither where none does."""
     recipe = case.recipe
     tries: list[tuple[str, dict[str, Any]]] = []
+    if recipe.method == "adapter":
+        return "", {}  # whatever its batches are, it is the model that takes the room
     cached = f"Cached{case.loss.name}"
     if case.info.in_batch_negatives and not case.static and cached in loss_facts.CAVEATS:
         for size in (32, 16, 8):

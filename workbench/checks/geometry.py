@@ -80,7 +80,7 @@ def scale_can_tell_apart(case: Case) -> Iterator[Finding]:
     scale = given if name == "scale" else 1 / given
     candidates = min(case.recipe.batch_size, case.rows) * max(1, len(case.train.texts) - 1)
     measured = f"parameters of the loss, batches of {case.recipe.batch_size}, and the modules of {case.recipe.model}"
-    own = case.similarity == "dot"
+    own = case.habits.similarity == "dot"
     mend: dict[str, Any] = {name: 1.0} if own else {"similarity_fct": "cos_sim"}
     if similarity == "dot_score" and not case.model.normalized and scale >= 5:
         yield case.finding(
@@ -119,22 +119,23 @@ def similarities_agree(case: Case) -> Iterator[Finding]:
         return
     given = str(case.values[name]).lower()
     own = next((way for spelling, way in SPELLINGS.items() if spelling in given), None)
-    if own is None or own == case.similarity:
+    similarity = case.habits.similarity
+    if own is None or own == similarity:
         return
     parameter = case.info.parameter(name)
     wanted = next(
-        (choice for choice in (parameter.choices if parameter else ()) if case.similarity[:3] in choice.lower()), None
+        (choice for choice in (parameter.choices if parameter else ()) if similarity[:3] in choice.lower()), None
     )
     # with them, what suited the other measure would be out of reach or blow up
     known = {"cosine": (("triplet_margin", "margin"), GOOD_MARGIN), "dot": (("scale",), 1.0)}
-    keys, good = known.get(case.similarity, ((), 0.0))
+    keys, good = known.get(similarity, ((), 0.0))
     more: dict[str, float] = {key: good for key in keys if key in case.values}
     mends = wanted is not None and case.loss.name not in ("MarginMSELoss", "DistillKLDivLoss")
     yield case.finding(
         "similarity-differs",
         "note",
-        f"{case.loss.name} compares by {own}, but vectors of {case.recipe.model} are compared by {case.similarity} and are not of unit length, so training and use measure different things.",
-        evidence={name: case.values[name], "similarity_of_the_model": case.similarity, "unit_vectors": "no", "measured_on": f"parameters of the loss and the files of {case.recipe.model}"},
+        f"{case.loss.name} compares by {own}, but vectors of {case.recipe.model} are compared by {similarity} and are not of unit length, so training and use measure different things.",
+        evidence={name: case.values[name], "similarity_of_the_model": similarity, "unit_vectors": "no", "measured_on": f"parameters of the loss and the files of {case.recipe.model}"},
         fixed=f"set {name} to {wanted}" + "".join(f" and {key} to {value:g}" for key, value in more.items()),
         mends=mends,
         loss=case.with_parameters(**{name: wanted}, **more) if mends else None,

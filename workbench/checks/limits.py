@@ -125,8 +125,8 @@ PUT_BEFORE = (
 )  # fmt: skip
 def prompts_are_used(case: Case) -> Iterator[Finding]:
     """A model that was trained with prompts is trained on with prompts."""
-    prompts = case.model_prompts
-    several, default = len(case.train.texts) > 1, case.default_prompt
+    prompts = case.habits.prompts
+    several, default = len(case.train.texts) > 1, case.habits.default_prompt
     if not prompts or not (several or default):
         return
     query = next((prompts[name] for name in ("query", "queries") if name in prompts and several), default)

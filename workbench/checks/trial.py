@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
@@ -113,16 +110,7 @@ def _ask(case: Case) -> Future[Trial | None] | None:
         return job
     finally:
         if not job.done():
-            _give_up()
-
-
-def _give_up() -> None:
-    """End the process at once, in the middle of its work."""
-    pid = _engine().pid
-    _engine().close()
-    if pid is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+            _engine().kill()
 
 
 @lru_cache(maxsize=1)

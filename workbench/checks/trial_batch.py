@@ -16,7 +16,8 @@ from workbench.catalog import models
 from workbench.checks.spread import spread
 from workbench.data.prepare import prepare
 from workbench.errors import RecipeError
-from workbench.recipe import Recipe
+from workbench.recipe import Recipe, prompt_of
+from workbench.spaces.packed import computes_bf16, pack
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -103,10 +104,11 @@ def try_batch(recipe: Recipe) -> Trial | None:
     if not here[recipe.device]:
         return None
     model = models.load(
-        recipe.model, device=None if recipe.device == "auto" else recipe.device, revision=recipe.revision
+        recipe.model,
+        device=None if recipe.device == "auto" else recipe.device,
+        revision=recipe.revision,
+        max_seq_length=recipe.max_seq_length,
     )
-    if recipe.max_seq_length:
-        model.max_seq_length = recipe.max_seq_length
     model.eval()
     sample = sample_of(model, recipe, train)
     set_seed(recipe.seed)
@@ -118,13 +120,16 @@ def sample_of(model: SentenceTransformer, recipe: Recipe, train: Examples) -> Sa
     """Encode the texts of at most `SAMPLED_ROWS` rows."""
     rows = np.unique(np.linspace(0, len(train) - 1, min(len(train), SAMPLED_ROWS)).astype(int))
     table = train.to_training().select(rows)
-    columns = []
+    columns: list[list[str]] = []
+    vector_of: dict[str, np.ndarray] = {}
     for name in table.column_names[: len(train.texts)]:
-        prompt = recipe.prompts if isinstance(recipe.prompts, str) else (recipe.prompts or {}).get(name, "")
+        prompt = prompt_of(recipe.prompts, name)
         columns.append([prompt + text for text in table[name][:]])
-    texts = list(dict.fromkeys(text for column in columns for text in column))
-    vectors = model.encode(texts, prompt="", batch_size=32, show_progress_bar=False).astype(np.float64)
-    return judge(columns, dict(zip(texts, vectors, strict=True)))
+        new = [text for text in dict.fromkeys(table[name][:]) if prompt + text not in vector_of]
+        if new:  # a model may leave the prompt out of the vector that it makes of both
+            vectors = model.encode(new, prompt=prompt, batch_size=32, show_progress_bar=False).astype(np.float64)
+            vector_of |= zip((prompt + text for text in new), vectors, strict=True)
+    return judge(columns, vector_of)
 
 
 def judge(columns: Sequence[Sequence[str]], vector_of: dict[str, np.ndarray]) -> Sample:
@@ -179,15 +184,9 @@ def trainer_of(recipe: Recipe, model: SentenceTransformer, train: Examples, fold
         report_to="none",
         disable_tqdm=True,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # as in the run
     loss = catalog.build(recipe.loss.name, recipe.loss.parameters, model, source=recipe.loss.source)
     return SentenceTransformerTrainer(model=model, args=arguments, train_dataset=train.to_training(), loss=loss)
-
-
-def computes_bf16(device: str) -> bool:
-    """Whether a device computes in bfloat16 itself; older cards only imitate it, slowly."""
-    import torch
-
-    return device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def first_batch(trainer: SentenceTransformerTrainer) -> dict[str, Any]:
@@ -208,11 +207,11 @@ def first_batch(trainer: SentenceTransformerTrainer) -> dict[str, Any]:
 def _one_pass(trainer: Any, recipe: Recipe, sample: Sample) -> Trial:
     import torch
 
-    from workbench.spaces.lean import Lean
+    from workbench.spaces.lean import Lean, reads_tokens
 
     model = trainer.model.eval()
     trainer.loss.eval()
-    if recipe.split_by_length:
+    if not pack(model, recipe) and recipe.split_by_length and not reads_tokens(recipe.loss):
         model.forward = Lean(model, scoring=True)
     inputs = first_batch(trainer)
     features, _ = trainer.collect_features(inputs)
@@ -243,7 +242,7 @@ def _one_pass(trainer: Any, recipe: Recipe, sample: Sample) -> Trial:
     return Trial(
         sample=sample,
         rows=len(vectors[0]),
-        tokens=tuple(part["attention_mask"].shape[1] if "attention_mask" in part else 0 for part in features),
+        tokens=tuple(_longest(part) for part in features),
         loss=float(loss.detach()),
         line=line[0] if line else None,
         accuracy=_accuracy(vectors) if len(vectors) > 1 else None,
@@ -253,6 +252,12 @@ def _one_pass(trainer: Any, recipe: Recipe, sample: Sample) -> Trial:
         memory=torch.cuda.max_memory_allocated() + 8 * trained * (recipe.optimizer == "adamw") if on_gpu else None,
         device=torch.cuda.get_device_name() if on_gpu else f"{model.device.type} ({torch.get_num_threads()} threads)",
     )
+
+
+def _longest(features: dict[str, Any]) -> int:
+    """Tokens of the longest text of a column; 0 for a static model."""
+    mask = features.get("attention_mask")
+    return int(features.get("max_length_q", 0)) if mask is None else int(mask.shape[1])
 
 
 def _accuracy(vectors: Sequence[Any]) -> float:

@@ -32,10 +32,11 @@ def colour_choices(examples: Examples) -> tuple[str, ...]:
     """What the texts of a table can be coloured by.
 
     The label first, then other columns with 2 to 50 different values in their first 10,000 rows, then "column"
-    (which column a text stands in) where there are several columns of texts.
+    (which column a text stands in) where there are several columns of texts. A label of classes may have more, as
+    long as texts share them.
     """
     others = [name for name in examples.roles if name not in examples.texts]
-    few = [name for name in others if 2 <= len(_first_values(examples, name)) <= FEW]
+    few = [name for name in others if _groups(examples, name)]
     few.sort(key=lambda name: name != examples.label)
     return tuple(few) + ((COLUMN,) if len(examples.texts) > 1 and COLUMN not in few else ())
 
@@ -83,9 +84,12 @@ def _columns(examples: Examples, texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(" and ".join(found[text]) for text in texts)
 
 
-def _first_values(examples: Examples, name: str) -> set[str]:
+def _groups(examples: Examples, name: str) -> bool:
+    """The values of a column put texts into groups."""
     head: dict[str, list[Any]] = next(examples.batches([name], LOOKED_AT), {name: []})
-    return {_shown(value, None) for value in head[name]}
+    values = {_shown(value, None) for value in head[name]}
+    classes = name == examples.label and examples.roles[name] == "label"
+    return 2 <= len(values) and (len(values) <= FEW or (classes and len(values) < len(head[name])))
 
 
 def _shown(value: Any, names: Sequence[str] | None) -> str:

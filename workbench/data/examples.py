@@ -131,17 +131,21 @@ class Examples:
         """As `batches`, as Arrow tables."""
         return _arrow(self.dataset, self.used if columns is None else columns, size)
 
+    @property
+    def training_names(self) -> dict[str, str]:
+        """Column -> its name in training, of the columns that a loss sees, in its order."""
+        negatives = [name for name, role in self.used.items() if role == "negative"]
+        return {
+            name: role if role != "negative" or len(negatives) == 1 else f"negative_{negatives.index(name) + 1}"
+            for name, role in self.used.items()
+        }
+
     def to_training(self) -> datasets.Dataset:
         """The columns that a loss sees, in its order, named anchor, positive, negative (or negative_1, …), label or score.
 
         Named classes become whole numbers from 0 in the order of `label_names`; scores become floats.
         """
-        negatives = [name for name, role in self.used.items() if role == "negative"]
-        names = {
-            name: role if role != "negative" or len(negatives) == 1 else f"negative_{negatives.index(name) + 1}"
-            for name, role in self.used.items()
-        }
-        dataset = self._with_numbers()
+        names, dataset = self.training_names, self._with_numbers()
         dataset = dataset.select_columns(list(names))
         aside = {
             name: f"{place} {new}" for place, (name, new) in enumerate(names.items())

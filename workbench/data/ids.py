@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -40,15 +40,15 @@ class Ids:
         ids: of all texts, int32, shape (tokens,), mapped into memory.
         starts: where those of a row begin, int64, shape (rows,).
         lengths: how many they are, int64, shape (rows,).
-        empty: texts that are empty or only white space.
-        duplicates: rows whose exact text was in an earlier row.
+        empty: texts that are empty or only white space; None where these are some rows of the table that is kept.
+        duplicates: rows whose exact text was in an earlier row; None as for `empty`.
     """
 
     ids: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
-    empty: int
-    duplicates: int
+    empty: int | None
+    duplicates: int | None
 
     def of(self, row: int) -> np.ndarray:
         """Ids of one text, int32, shape (tokens,)."""
@@ -64,11 +64,30 @@ class Ids:
 def kept(examples: Examples, column: str, model: str | Path) -> Ids | None:
     """The ids of a column under the tokenizer of a model; None where they are not kept, or no longer whole.
 
+    Those of picked rows, such as the training rows without the held-out ones, are found in the table they are from.
+
     Raises:
         ModelError: there is no such model.
     """
-    path = _path(examples, column, place(model))
-    return None if path is None else _read(path, len(examples))
+    here, table = place(model), whole(examples)
+    found = _of(table, column, here)
+    if table is examples:
+        return found
+    if found is None:
+        return _of(examples, column, here)
+    rows = examples.dataset._indices.column(0).to_numpy()
+    return Ids(found.ids, found.starts[rows], found.lengths[rows], None, None)
+
+
+def whole(examples: Examples) -> Examples:
+    """The table that these rows were picked from, or the same where they were not."""
+    from datasets import Dataset, DatasetInfo
+
+    rows = examples.dataset
+    if rows._indices is None:
+        return examples
+    # a name saves the library from making one out of all its parts
+    return replace(examples, dataset=Dataset(rows.data, DatasetInfo(features=rows.features), fingerprint="whole"))
 
 
 class Keeper:
@@ -158,6 +177,11 @@ class Keeper:
             self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
             self._file = None
+
+
+def _of(examples: Examples, column: str, here: Place) -> Ids | None:
+    path = _path(examples, column, here)
+    return None if path is None else _read(path, len(examples))
 
 
 def _path(examples: Examples, column: str, here: Place) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,12 +143,5 @@ def _slow(folder: Path) -> Callable[[list[str]], np.ndarray]:
 
 
 def _json(path: Path, absent: Any) -> Any:
-    if not path.is_file():
-        return absent
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"expected JSON in {path}, but it is damaged ({error.__class__.__name__}); copy or fetch the file again"
-        ) from None
+    value = weights.read_json(path)
     return value if isinstance(value, type(absent)) else absent

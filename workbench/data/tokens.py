@@ -180,16 +180,20 @@ def token_stats(data: Any, model: str | Path = DEFAULT_MODEL, *, progress: Progr
         return TokenStats(done, here.limit, str(model), round(time.perf_counter() - started, 3), columns)
 
     found = {name: ids.kept(examples, name, model) for name in counts}
-    missing = [name for name, column in found.items() if column is None]
-    for name, column in found.items():
-        if column is not None:
-            counts[name].take(column)
+    complete = {name: column for name, column in found.items() if column and column.duplicates is not None}
+    for name, column in complete.items():
+        counts[name].take(column)
     with ExitStack() as stack:
-        keepers = {name: stack.enter_context(ids.Keeper(examples, name, here)) for name in missing if here.fast}
-        slow = counter(model)[0] if len(keepers) < len(missing) else None
-        for chunk in _chunks(examples, missing):
+        new = [name for name, column in found.items() if column is None]
+        keepers = {name: stack.enter_context(ids.Keeper(examples, name, here)) for name in new if here.fast}
+        slow = counter(model)[0] if len(keepers) < len(new) else None
+        for chunk in _chunks(examples, [name for name in counts if name not in complete]):
             for name, texts in chunk.items():
-                counts[name].add(texts, slow(texts) if slow else keepers[name].add(texts))
+                if (known := found[name]) is not None:
+                    lengths = known.lengths[done : done + len(texts)]
+                else:
+                    lengths = slow(texts) if slow else keepers[name].add(texts)
+                counts[name].add(texts, lengths)
             done += len(texts)
             if progress and (told == 0 or time.perf_counter() - told > PROGRESS_S) and done < total:
                 progress(done, total, so_far(last=False))
@@ -235,6 +239,7 @@ class _Count:
 
     def take(self, column: ids.Ids) -> None:
         """All of a column at once."""
+        assert column.empty is not None and column.duplicates is not None
         self.lengths, self.empty, self.duplicates = np.bincount(column.lengths), column.empty, column.duplicates
 
     def stats(self, *, last: bool) -> ColumnStats:

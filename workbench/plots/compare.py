@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import plotly.graph_objects as go
 
 from workbench.plots import theme as house
+from workbench.plots.map import sentences, settings_of
 from workbench.plots.pair import PAIR_UP_TO, pair_figure
 from workbench.plots.report import Fold, Section, Table, page
 from workbench.plots.scores import scores_figure
 from workbench.plots.similarity import change_figure
 from workbench.spaces.comparison import Comparison
 from workbench.spaces.displacement import CHANCE, Displacement
+from workbench.spaces.evaluate import IN_BRACKETS, score_rows
 
 HOVER_BYTES = 450_000  # plotly's script takes nearly 5 of the 6 MB of a page with 10,000 points
 LISTED = 25
@@ -28,13 +31,13 @@ def short_names(made: Comparison) -> tuple[str, str]:
 
 
 def noise_figure(way: Displacement, *, title: str = "How far the texts moved", theme: str = "light") -> go.Figure:
-    """Share of the texts that moved at most so far: between the models, and with nothing but another seed."""
+    """Share of the texts that moved at most so far: between the models, and with nothing but other seeds."""
     if way.level is None:
         return house.empty(title, f"Undefined: {way.share.why}.", theme=theme)
     shown = house.figure(f"{title} ({way.share.n:,} texts)", height=320, theme=theme)
     share = np.linspace(0, 1, QUANTILES)
     for values, name, colour, dash in (
-        (way.noise, "the same model, another seed (noise)", house.BEFORE, "dot"),
+        (way.noise, f"the same model, other seeds ({way.noise_from})", house.BEFORE, "dot"),
         (way.distance, "the other model", house.AFTER, "solid"),
     ):
         known = values[np.isfinite(values)]
@@ -92,15 +95,12 @@ def _scores(made: Comparison) -> Section | None:
     if not made.delta:
         return None
     names = short_names(made)
-    rows = [
-        [score, str(made.before.scores[score]), str(now), str(made.delta[score]), f"{now.n:,}"]
-        for score, now in made.after.scores.items()
-    ]
-    note = f"Of the same {made.after.rows:,} rows ({made.after.note}). In brackets 95% bootstrap intervals; a difference whose interval holds zero is within the noise."
-    sides = {"before": made.before.to_json(), "after": made.after.to_json()}
+    kept = made.kept(0)
+    rows = [[*said, f"{n:,}"] for *said, n in score_rows(kept)]
+    note = f"Of the same {made.after.rows:,} rows ({made.after.note}). {IN_BRACKETS}"
     title = f"Scores before and after, {made.after.rows:,} rows"
     return Section(
-        "Scores", note, [Table(["score", *names, "difference", "n"], rows)], [scores_figure(sides, title=title)]
+        "Scores", note, [Table(["score", *names, "difference", "n"], rows)], [scores_figure(kept, title=title)]
     )
 
 
@@ -134,7 +134,7 @@ def _maps(made: Comparison) -> list[Section]:
     sections = [Section("Maps", text, figures=[figure])]
     if made.displacement is not None:
         rows = made.farthest(LISTED)
-        about = f"{made.displacement.sentence} What another seed does is measured by laying out the first model again, with seed {made.displacement.seeds[1]}."
+        about = f"{made.displacement.sentence} The noise is what other seeds do to the first model's map, from the same start."
         sections.append(
             Section("Texts that moved farthest", about, (), [noise_figure(made.displacement)], folds=_texts(made, rows))
         )
@@ -189,10 +189,13 @@ def _matrix(made: Comparison) -> list[Section]:
 def _made(made: Comparison) -> list[Section]:
     if made.maps is None:
         return []
-    sides = [projection.record for projection in made.maps]
-    names = [name for name in sides[0] if name not in ("faithfulness", "parameters") and sides[0][name] != ""]
-    rows = [[name.replace("_", " "), *(side[name] for side in sides)] for name in names]
-    return [Section("How the maps were made", tables=[Table(["setting", "before", "after"], rows)])]
+    sides = [settings_of(projection) for projection in made.maps]
+    rows = [[name.replace("_", " "), *(side.get(name, "–") for side in sides)] for name in dict.fromkeys(chain(*sides))]
+    kept = [
+        Fold(f"What the map {when} has kept of its space", [Table([], [[said] for said in sentences(projection)])])
+        for when, projection in zip(("before", "after"), made.maps, strict=True)
+    ]
+    return [Section("How the maps were made", tables=[Table(["setting", "before", "after"], rows)], folds=kept)]
 
 
 def _cut(text: str, length: int) -> str:

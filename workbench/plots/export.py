@@ -14,6 +14,7 @@ from workbench.files import replace_bytes, replace_text
 from workbench.plots.svg import svg
 
 KINDS = (".svg", ".png")
+WIDEST, FINEST = 3000, 5  # a PNG that memory cannot hold would end the whole process
 # resvg draws no text at all in a family that is not installed
 FAMILIES = (
     *("DejaVu Sans", "Liberation Sans", "Noto Sans", "Arial", "Helvetica", "Segoe UI"),
@@ -57,17 +58,25 @@ def save_figure(figure: go.Figure, path: str | Path, *, width: int = 960, scale:
     Args:
         figure: any figure of this package; it is not changed.
         path: ends in .svg or .png; a file there is replaced whole.
-        width: in px of the screen.
-        scale: pixels of a PNG for each px of the screen.
+        width: in px of the screen, at most 3,000.
+        scale: pixels of a PNG for each px of the screen, at most 5.
 
     Returns:
         The path.
 
     Raises:
         MissingPackage: a PNG needs resvg-py (the extra `png`).
-        WorkbenchError: the path ends in something else, or no font is installed that a PNG's words can be drawn in.
+        WorkbenchError: it is no figure, the path ends in something else, width or scale are out of bounds, or no font
+            is installed that a PNG's words can be drawn in.
     """
-    kind, path = drawn_kind(path, ()), Path(path)
+    if not hasattr(figure, "layout"):
+        raise WorkbenchError(f"expected a figure, got {type(figure).__name__}; make one, such as with map(space)")
+    for name, value, most in (("width", width, WIDEST), ("scale", scale, FINEST)):
+        if not isinstance(value, int | float) or not 0 < value <= most:
+            raise WorkbenchError(
+                f"expected {name}= a number above 0 and at most {most}, got {value!r:.60}; leave it out"
+            )
+    kind, path = drawn_kind(path, ()), Path(path).expanduser()
     drawn = svg(figure, width=width).replace(">", '><rect width="100%" height="100%" fill="#fff"/>', 1)
     drawn = drawn.replace('fill="currentColor"', 'color="#222" fill="currentColor"', 1)
     if kind == ".svg":

@@ -77,8 +77,8 @@ def film_figure(maps: FilmMaps, *, title: str = "Film of the run", theme: str = 
     }
     step = {"mode": "immediate", "frame": {"duration": MOVING_MS, "redraw": False}, "transition": play["transition"]}
     shown.update_layout(
-        height=640,
-        margin={"b": 190},
+        height=660,
+        margin={"b": 210},
         updatemenus=[
             {
                 "type": "buttons",
@@ -177,7 +177,7 @@ def film_page(maps: FilmMaps) -> str:
     head = ["step", "epoch", "loss", "mean cosine", "effective rank", "neighbours changed", "n", "seconds", ""]
     meaning = (
         f"Mean cosine of two different texts; effective rank: how many directions the vectors use; neighbours changed: mean share of the "
-        f"{NEIGHBOURS} nearest texts that are not those of the first moment (1 - Jaccard); seconds that the look took."
+        f"{NEIGHBOURS} nearest texts that are not those of the first moment (1 - Jaccard); seconds that the look took, next to none where the vectors came with the scores."
     )
     colour = f" Colour: {film.by}." if film.by else ""
     what = f"Play, or drag the slider. All moments are drawn in the same frame.{colour}"

@@ -17,7 +17,7 @@ from workbench.data.load import load
 from workbench.errors import DataError, did_you_mean
 from workbench.plots import theme as house
 from workbench.spaces.clusters import clusters
-from workbench.spaces.encode import Space
+from workbench.spaces.encode import Space, check_space, label_texts
 from workbench.spaces.project import Projection, check_seed, project
 from workbench.spaces.stages import sample
 
@@ -32,7 +32,7 @@ POINTS_UP_TO = 100_000
 COLOURS = 20
 LABEL, CLUSTER, ONE_COLOUR, FAITHFUL = "label", "cluster", "one colour", "how faithful"
 UNKNOWN = "not measured"
-OTHERS = "#9A9A9A"
+OTHERS, OTHERS_RANK = "#9A9A9A", 1001  # the last in the legend: entries rank 1000 as they come
 # neither end is lost on a white or a black ground, and they differ for every eye
 SCALE = [[0, house.REFERENCE], [0.5, "#9A9A9A"], [1, house.AFTER]]
 HOVERS = (house.HOVER, house.HOVER // 2, 60, 36, 20, 10)  # characters, for a page of limited size
@@ -101,6 +101,7 @@ def map_figure(
         shown.update_layout(legend_title={"text": "nearest texts kept", "font": {"size": 11}})
     if caption:
         add_caption(shown, map_caption(projection, len(rows), faithful=faithful))
+        shown.update_layout(margin={"b": 70 + 14 * (1 + shown.layout.annotations[-1].text.count("<br>"))})
     return shown
 
 
@@ -128,8 +129,9 @@ def show_map(
         theme: light or dark.
 
     Raises:
-        DataError: there is no such colour, not one label for each text, or the seed is none.
+        DataError: there is no such colour, not one label for each text, or the space or the seed is none.
     """
+    check_space(space)
     coloured = replace(space, labels=_labels(space, colour, labels, data, check_seed(seed)))
     return map_figure(
         project(coloured, seed=seed), title=title, theme=theme, faithful=colour == FAITHFUL and data is None
@@ -143,9 +145,7 @@ def _labels(
     if data is not None:
         table: Examples = data if hasattr(data, "to_training") else load(data)
         return labels_of(table, space.texts, next(iter(colour_choices(table)), COLUMN) if colour is None else colour)
-    named = space.labels if labels is None else tuple(map(str, labels))
-    if named is not None and len(named) != len(space):
-        raise DataError(f"expected one label for each of {len(space)} texts, got {len(named)}; give them in row order")
+    named = label_texts(space.labels if labels is None else labels, len(space))
     if colour == CLUSTER:
         return clusters(space, seed=seed)
     if colour == LABEL and named is None:
@@ -178,6 +178,12 @@ def sentences(projection: Projection) -> tuple[str, ...]:
     return projection.faithfulness.sentences
 
 
+def settings_of(projection: Projection) -> dict[str, Any]:
+    """How the map was made, a name and a value each, without what was measured on it."""
+    record = {**projection.record, **projection.record["parameters"]}
+    return {name: it for name, it in record.items() if name not in ("faithfulness", "parameters") and it != ""}
+
+
 def kept_labels(projection: Projection) -> tuple[str, ...]:
     """For each text the share of its nearest texts that are near on the map, in words."""
     return tuple(UNKNOWN if np.isnan(share) else f"{share:.0%}" for share in projection.kept)
@@ -194,7 +200,7 @@ def _scale_means(projection: Projection) -> str:
 
 
 def clouds(rows: np.ndarray, labels: Sequence[str] | None, shares: np.ndarray | None = None) -> list[Cloud]:
-    """At most 20 clouds: the 19 most frequent labels in the order of their names, then all others in one.
+    """At most 20 clouds: all but the 19 most frequent labels in one, under those, in the order of their names.
 
     Args:
         rows: int64, shape (m,): rows to draw, ascending.
@@ -210,13 +216,12 @@ def clouds(rows: np.ndarray, labels: Sequence[str] | None, shares: np.ndarray | 
     kept = np.argsort(-sizes, kind="stable")[: COLOURS - 1 if len(names) > COLOURS else COLOURS]
     ordered = sorted(kept, key=lambda number: _natural(str(names[number])))
     groups = [(str(names[number]) or "(empty)", rows[place == number]) for number in ordered]
-    if len(names) > COLOURS:
-        groups.append((f"others ({len(names) - len(kept)} labels)", rows[~np.isin(place, kept)]))
     if shares is not None:
         return [Cloud(name, its, *_shade(float(shares[its[0]]))) for name, its in groups]
     made = [Cloud(name, its, *_look(number)) for number, (name, its) in enumerate(groups)]
-    if len(names) > COLOURS:  # in grey, which does not drown the labels that are named
-        made[-1] = replace(made[-1], colour=OTHERS, symbol="circle")
+    if len(names) > COLOURS:  # in grey and below, where they do not drown the labels that are named
+        others = f"others ({len(names) - len(kept)} labels)"
+        made.insert(0, Cloud(others, rows[~np.isin(place, kept)], OTHERS, house.SYMBOLS[0]))
     return made
 
 
@@ -248,13 +253,14 @@ def points(
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 0.12}},
         showlegend=bool(cloud.name),
+        legendrank=OTHERS_RANK if cloud.colour == OTHERS else None,
     )
 
 
 def add_caption(shown: go.Figure, text: str) -> None:
     """A sentence under the axes; any text, it is escaped."""
     shown.add_annotation(
-        text=house.text(text, 300, width=130),
+        text=house.text(text, 420, width=100),
         x=0,
         y=-0.13,
         xref="paper",

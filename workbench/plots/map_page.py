@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.plots.map import map_figure, sentences
+from workbench.plots.map import drawn_rows, map_caption, map_figure, sentences, settings_of
 from workbench.plots.report import Section, Table, page
 from workbench.spaces.measures import UNTUNED_ON, Measures
 from workbench.spaces.project import Projection
@@ -19,16 +19,19 @@ def map_page(projection: Projection, measured: Measures, *, name: str, by: str =
         name: of the table that the texts are from.
         by: what the labels are; empty for none.
     """
-    figure = map_figure(projection, title=f"{name}, {projection.space.model}", hover_bytes=HOVER_BYTES)
+    title = f"{name}, {projection.space.model}"
+    figure = map_figure(projection, title=title, caption=False, hover_bytes=HOVER_BYTES)
+    drawn = len(drawn_rows(projection))
     kept = Table([], [[sentence] for sentence in sentences(projection)])
     purity = f" Neighbour purity is that of: {by}." if by else ""
+    record = [[name.replace("_", " "), value] for name, value in settings_of(projection).items()]
     sections = [
         Section("Map", f"Colour: {by}." if by else "", figures=[figure]),
         Section("What the map has kept of the space", tables=[kept]),
         Section("Measures of the space", measured.verdict + purity, tables=[measures_table(measured)]),
-        Section("How to draw it again", tables=[_record(projection)]),
+        Section("How to draw it again", tables=[Table(["setting", "value"], record)]),
     ]
-    return page(f"Map of {name}", projection.caption, sections)
+    return page(f"Map of {name}", map_caption(projection, drawn), sections)
 
 
 def measures_table(measured: Measures) -> Table:
@@ -48,9 +51,3 @@ def measures_table(measured: Measures) -> Table:
         for measure in measured.measures
     ]
     return Table(head, rows, f"{measured.about}. Untuned: {UNTUNED_ON}.")
-
-
-def _record(projection: Projection) -> Table:
-    record = {**projection.record, **projection.record["parameters"]}
-    shown = [name for name in record if name not in ("faithfulness", "parameters") and record[name] != ""]
-    return Table(["setting", "value"], [[name.replace("_", " "), record[name]] for name in shown])

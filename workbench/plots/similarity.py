@@ -1,4 +1,4 @@
-"""Similarity matrices: one model, and before, after and difference side by side."""
+"""Similarity matrices before, after and their difference, side by side."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ from workbench.plots import theme as house
 from workbench.spaces.similarity import Similarity
 
 
-def similarity_figure(record: Similarity, *, title: str = "Cosine similarity", theme: str = "light") -> go.Figure:
-    """One matrix with its numbers."""
-    if not record.texts:
-        return house.empty(title, "There are no texts to compare.", theme=theme)
-    shown = house.figure(f"{title}, {record.model}", height=140 + 34 * len(record.texts), theme=theme)
-    shown.add_trace(_heat(record.matrix, record.texts, lowest=0.0, highest=1.0, scale="Blues", bar="cosine"))
-    _axes(shown, record.texts)
-    return shown
-
-
 def change_figure(
     before: Similarity, after: Similarity, *, title: str = "Cosine similarity before and after", theme: str = "light"
 ) -> go.Figure:
@@ -29,12 +19,10 @@ def change_figure(
     shown = make_subplots(rows=1, cols=3, subplot_titles=["before", "after", "after − before"], horizontal_spacing=0.04)
     shown.update_layout(house.figure(title, height=170 + 38 * len(before.texts), theme=theme).layout)
     widest = max(0.1, float(np.nanmax(np.abs(after.matrix - before.matrix), initial=0)))
-    shown.add_trace(_heat(before.matrix, before.texts, lowest=0.0, highest=1.0, scale="Blues", bar=None), row=1, col=1)
-    shown.add_trace(_heat(after.matrix, after.texts, lowest=0.0, highest=1.0, scale="Blues", bar=None), row=1, col=2)
+    shown.add_trace(_heat(before.matrix, before.texts, lowest=0.0, highest=1.0, scale="Blues"), row=1, col=1)
+    shown.add_trace(_heat(after.matrix, after.texts, lowest=0.0, highest=1.0, scale="Blues"), row=1, col=2)
     shown.add_trace(
-        _heat(
-            after.matrix - before.matrix, after.texts, lowest=-widest, highest=widest, scale=house.DIVERGING, bar=None
-        ),
+        _heat(after.matrix - before.matrix, after.texts, lowest=-widest, highest=widest, scale=house.DIVERGING),
         row=1,
         col=3,
     )
@@ -57,18 +45,15 @@ def change_figure(
     return shown
 
 
-def _heat(
-    matrix: np.ndarray, texts: tuple[str, ...], *, lowest: float, highest: float, scale: str, bar: str | None
-) -> go.Heatmap:
+def _heat(matrix: np.ndarray, texts: tuple[str, ...], *, lowest: float, highest: float, scale: str) -> go.Heatmap:
     hover = [[f"{house.text(a, 80)}<br>and<br>{house.text(b, 80)}" for b in texts] for a in texts]
     return go.Heatmap(
         z=matrix.astype(float),
         zmin=lowest,
         zmax=highest,
         colorscale=scale,
-        showscale=bar is not None,
-        colorbar={"title": bar} if bar else None,
-        text=np.where(np.isfinite(matrix), np.char.mod("%.2f", np.nan_to_num(matrix)), "undefined"),
+        showscale=False,
+        text=np.where(np.isfinite(matrix), np.char.mod("%.2f", np.nan_to_num(matrix).round(2) + 0.0), "undefined"),
         texttemplate="%{text}" if len(texts) <= 16 else None,
         customdata=hover,
         hovertemplate="%{customdata}<br>%{text}<extra></extra>",

@@ -102,6 +102,7 @@ def _name(made: Picture) -> None:
     """Lay the legend out: in a column beside the plot if it is upright, else in rows below it."""
     marks = [mark for mark in made.marks if not mark.blank]
     named = [mark for mark in marks if mark.kind == "scatter" and mark.trace.get("showlegend") is not False]
+    named.sort(key=lambda mark: mark.trace.get("legendrank", 1000))
     wanted = made.layout.get("showlegend", len(named) > 1 or any(mark.trace.get("showlegend") for mark in named))
     found = [(_sample(mark), mark.trace.get("name") or "trace") for mark in named if wanted]
     for mark in marks:

@@ -6,6 +6,8 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from workbench.errors import DataError
+
 # Okabe & Ito 2008: distinguishable with the usual colour-vision deficiencies
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#5E4FA2", "#666666")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon")
@@ -16,20 +18,27 @@ HOVER = 200
 
 
 def text(value: object, limit: int = HOVER, *, width: int = 60) -> str:
-    """A text from outside for a title, label or hover: cut, escaped, wrapped; plotly reads some HTML."""
+    """A text from outside for a title, label or hover: cut, escaped, wrapped; plotly reads some HTML, and $TeX$."""
     plain = " ".join(str(value).split())
     plain = plain[: limit - 1] + "…" if len(plain) > limit else plain
-    words, lines, line = plain.split(" "), [], ""
+    words = (word[at : at + width] for word in plain.split(" ") for at in range(0, max(1, len(word)), width))
+    lines, line = list[str](), ""  # some scripts have no spaces, so that a whole text is one word
     for word in words:
         if line and len(line) + len(word) > width:
             lines.append(line)
             line = ""
         line = f"{line} {word}".strip()
-    return "<br>".join(escape(part) for part in [*lines, line])
+    return "<br>".join(escape(part).replace("$", "&#36;") for part in [*lines, line])
 
 
 def figure(title: str, *, height: int = 380, theme: str = "light") -> go.Figure:
-    """An empty figure in house style. `title` is escaped; theme is light or dark."""
+    """An empty figure in house style. `title` is escaped; theme is light or dark.
+
+    Raises:
+        DataError: there is no such theme.
+    """
+    if theme not in ("light", "dark"):
+        raise DataError(f"expected theme= light or dark, got {theme!r:.60}; light is usual")
     shown = go.Figure()
     shown.update_layout(
         template="plotly_dark" if theme == "dark" else "plotly_white",

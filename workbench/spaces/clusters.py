@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from workbench.errors import DataError
-from workbench.spaces.encode import Space
+from workbench.spaces.encode import Space, check_space
+from workbench.spaces.project import check_count, check_seed
 from workbench.spaces.stages import sample
 
 MOST = 12
 NO_VECTOR = "no vector"
 WORDS = 3
 WORDS_FROM = 20_000  # texts; a sample of so many is read for words
-WORD = r"(?u)\b[^\W\d_][^\W_]{1,23}\b"  # letters and digits, 2 to 24 of them
+LENGTHS = range(2, 25)  # characters of a word
 
 
 def clusters(space: Space, *, count: int | None = None, seed: int = 0) -> tuple[str, ...]:
@@ -34,10 +37,12 @@ def clusters(space: Space, *, count: int | None = None, seed: int = 0) -> tuple[
         typical; "no vector" where the vector is zero or not finite.
 
     Raises:
-        DataError: fewer than 1 cluster is asked for.
+        DataError: fewer than 1 cluster is asked for, or the space or the seed is none.
     """
-    if count is not None and count < 1:
-        raise DataError(f"expected a count of at least 1 cluster, got {count}; None chooses by the number of texts")
+    check_space(space)
+    seed = check_seed(seed)
+    if count is not None:
+        check_count(count, "count", "cluster", "None chooses by the number of texts")
     names = np.full(len(space), NO_VECTOR, dtype=object)
     usable = space.usable
     unit = space.unit[usable]
@@ -59,7 +64,7 @@ def typical_words(texts: Sequence[str], groups: np.ndarray, *, count: int = WORD
 
     A word weighs p·log(p / q)·log(1 / q), where p is the share of the group's texts that hold it and q that of all
     texts: it is usual in the group, more usual than elsewhere, and rare as a whole. Words that are everywhere weigh
-    nothing, in any language.
+    nothing, in any language. Where a script has no spaces between words, what stands between two signs counts as one.
 
     Args:
         texts: n texts.
@@ -75,7 +80,7 @@ def typical_words(texts: Sequence[str], groups: np.ndarray, *, count: int = WORD
 
     many = int(groups.max(initial=-1)) + 1
     rows = sample(np.arange(len(texts)), WORDS_FROM, seed)
-    counter = CountVectorizer(binary=True, token_pattern=WORD)
+    counter = CountVectorizer(binary=True, analyzer=words_of)
     try:
         held = counter.fit_transform([texts[row] for row in rows])  # (n, words)
     except ValueError:  # no text has a word
@@ -93,6 +98,20 @@ def typical_words(texts: Sequence[str], groups: np.ndarray, *, count: int = WORD
         weight[holding < min(2, inside.shape[0])] = 0
         found.append(_apart(words[np.argsort(-weight, kind="stable")[: int((weight > 0).sum())]], count))
     return found
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in small letters: letters with their marks, digits, and apostrophes between letters."""
+    found = _word().findall(unicodedata.normalize("NFC", text).lower())
+    return [word for word in found if len(word) in LENGTHS]
+
+
+@lru_cache(maxsize=1)
+def _word() -> re.Pattern[str]:
+    """Vowels of many scripts are marks, which Python's letters leave out; two joiners stand inside of words too."""
+    codes = map(chr, range(0x300, 0x20000))  # those beyond belong to no letter
+    marks = re.escape("".join(code for code in codes if unicodedata.category(code)[0] == "M")) + "\u200c\u200d"
+    return re.compile(rf"(?<![\w{marks}])[^\W\d_](?:[^\W_]|[{marks}]|['’](?=[^\W\d_]))*(?![\w{marks}])")
 
 
 def _apart(words: Sequence[str], count: int) -> list[str]:

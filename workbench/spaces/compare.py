@@ -15,6 +15,7 @@ from workbench.spaces.bootstrap import Metric, interval
 from workbench.spaces.encode import Space
 from workbench.spaces.evaluate import ALIKE, Score
 from workbench.spaces.neighbours import nearest
+from workbench.spaces.project import check_count
 
 if TYPE_CHECKING:
     import pandas
@@ -131,8 +132,7 @@ def neighbour_change(before: Space, after: Space, k: int = 10) -> NeighbourChang
     Raises:
         DataError: the texts differ, or fewer than 1 neighbour is asked for.
     """
-    if k < 1:
-        raise DataError(f"expected at least 1 neighbour, got {k}; 10 is usual")
+    k = check_count(k, "k", "neighbour", "10 is usual")
     if before.texts != after.texts:
         raise DataError(
             f"expected the same texts under both models, got {len(before):,} and {len(after):,} texts that differ; embed one list with both"

@@ -19,7 +19,7 @@ from workbench.spaces.compare import neighbour_change, rows_to_score
 from workbench.spaces.comparison import Comparison
 from workbench.spaces.displacement import displacement
 from workbench.spaces.evaluate import Change, Evaluation
-from workbench.spaces.project import check_seed, part_of
+from workbench.spaces.project import check_count, check_seed, part_of
 from workbench.spaces.similarity import similarity
 from workbench.spaces.stages import Call, embed_in_pieces, laid_out, model_source, recipe_of, sampled
 
@@ -98,6 +98,8 @@ def comparing(
         goes_on: asked between the steps; False ends it.
     """
     check_seed(seed)
+    check_count(limit, "limit", "text", f"{UP_TO:,} is usual")
+    check_count(resamples, "resamples", "resamples", "1000 is usual, 0 gives no intervals", least=0)
     models, examples, note = _chosen(before, after, data)
     made = _scored(models, examples, note, seed, resamples, call, tell, goes_on)
     if made is None:
@@ -122,7 +124,7 @@ def comparing(
     maps = base, laid_out(call, second, seed=seed, start=base.xy)
     part = "" if len(texts) == len(everything) else f", a sample of {len(everything):,} with seed {seed}"
     about = f"{made.about}; maps and neighbours of {len(texts):,} distinct texts{part}"
-    colour = _colour(examples)
+    colour = next(iter(colour_choices(examples)), "")
     labels = labels_of(examples, texts, colour) if colour else None
     made = replace(made, maps=maps, labels=labels, colour=colour, about=about, sampled=bool(part))
     if not goes_on():
@@ -136,7 +138,7 @@ def comparing(
     if not goes_on():
         return
     yield made
-    tell("Laying out the first model with another seed, to know the noise", 0, None)
+    tell("Laying out the first model with other seeds, to know the noise", 0, None)
     made = replace(made, displacement=displacement(maps, found, call=call))
     if goes_on():
         yield made
@@ -211,13 +213,6 @@ def _named(change: Change, examples: Examples) -> Change:
     gained, lost = ([(named(texts), a, b) for texts, a, b in units] for units in (change.gained, change.lost))
     after = replace(change.after, texts=[named(texts) for texts in change.after.texts])
     return replace(change, after=after, gained=gained, lost=lost)
-
-
-def _colour(examples: Examples) -> str:
-    """What to colour the maps by: the label however many there are, or the first column that suits; empty for nothing."""
-    if task_of(examples) == "labels" and examples.label is not None:
-        return examples.label
-    return next(iter(colour_choices(examples)), "")
 
 
 def _telling(made: Comparison) -> list[int]:

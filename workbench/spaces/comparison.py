@@ -130,6 +130,7 @@ class Comparison(Change):
         if (way := self.displacement) is not None:
             plain["displacement"] = {
                 "noise_level": way.level,
+                "noise_from": way.noise_from,
                 "noise_seeds": list(way.seeds),
                 "share_beyond": vars(way.share),
                 "within_noise": way.within_noise,

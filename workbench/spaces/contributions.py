@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.catalog import models
-from workbench.errors import DataError
-from workbench.spaces.encode import loaded_name, model_folder, short_name
+from workbench.spaces.encode import check_text, loaded_name, model_folder, short_name
 from workbench.spaces.engine import loaded, stamp_of
 from workbench.spaces.stages import check_model
 from workbench.spaces.token_parts import Explained, Kind, explain
@@ -179,15 +178,14 @@ def contributions(text_a: str, text_b: str, model: Any, *, prompt: str = "") -> 
         text_b: the second text.
         model: a name, a folder, a run (anything with a `.model_folder`), or a loaded SentenceTransformer. A panel
             calls this in the shared process: ``engine().call(contributions, a, b, model)``.
-        prompt: put before both texts.
+        prompt: put before both texts, as `embed` does; without one the model's default prompt is, where it has one.
 
     Raises:
-        DataError: a text is no string.
+        DataError: a text or the prompt is no string, or holds half a character.
         ModelError: the model cannot be found or loaded.
     """
-    for text in (text_a, text_b):
-        if not isinstance(text, str):
-            raise DataError(f"expected two texts, got {type(text).__name__} ({text!r:.60}); give each as a str")
+    for text, where in ((text_a, " as first"), (text_b, " as second"), (prompt, " as prompt")):
+        check_text(text, where)
     name, loaded = _model(model)
     a, b = (explain(loaded, text, prompt) for text in (text_a, text_b))
     lengths = [float(np.linalg.norm(side.vector)) for side in (a, b)]

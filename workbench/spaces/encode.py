@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.catalog import models
+from workbench.data.distinct import NOTHING
 from workbench.errors import DataError, ModelError
 from workbench.spaces import kept
 from workbench.spaces.encoding import encoded
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 Progress = Callable[[int, int], None]
+MISSING = ("None", "nan", "NaT", "<NA>")  # how a label that is none, and no text, is written
+HALF = re.compile("[\ud800-\udfff]")  # of a pair that makes one character
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +109,7 @@ def embed(
         A `Space` with float32 vectors of shape (n, d), rows in the order of `texts`.
 
     Raises:
-        DataError: a text is not a string, or there is not one label for each text.
+        DataError: a text is not a string or holds half a character, or there is not one label for each text.
         ModelError: the model cannot be found or loaded.
     """
     if isinstance(texts, str):
@@ -118,21 +122,55 @@ def embed(
         raise DataError(f"expected a batch_size of at least 1, got {batch_size}; leave it out")
     texts = list(texts)
     for row, text in enumerate(texts, 1):
-        if not isinstance(text, str):
-            raise DataError(
-                f"expected texts, got {type(text).__name__} ({text!r:.60}) as number {row}; convert it to str or leave it out"
-            )
-    if labels is not None and len(labels) != len(texts):
-        raise DataError(
-            f"expected one label for each of {len(texts)} texts, got {len(labels)}; give both in the same order"
-        )
+        check_text(text, f" as number {row}")
+    check_text(prompt, " as prompt")
+    given = label_texts(labels, len(texts))
     name, fingerprint = _identity(model)
     distinct = list(dict.fromkeys(texts))
     vectors = _vectors(distinct, model, fingerprint, prompt, batch_size, device, progress)
     place = {text: row for row, text in enumerate(distinct)}
     rows = np.fromiter((place[text] for text in texts), dtype=np.int64, count=len(texts))
-    given = None if labels is None else tuple(str(label) for label in labels)
     return Space(tuple(texts), kept.take(vectors, rows), name, fingerprint, prompt, given)
+
+
+def check_text(text: object, where: str = "") -> None:
+    """Raise a DataError in one sentence if something is no text that a tokenizer takes."""
+    if not isinstance(text, str):
+        raise DataError(
+            f"expected texts, got {type(text).__name__} ({text!r:.60}){where}; convert it to str or leave it out"
+        )
+    if HALF.search(text):
+        raise DataError(f"expected texts, got half a character in {text!r:.60}{where}; mend it or leave it out")
+
+
+def label_texts(labels: Iterable[object] | None, count: int) -> tuple[str, ...] | None:
+    """Labels as text, "no value" for one that is missing; None for none.
+
+    Raises:
+        DataError: there is not one label for each of so many texts.
+    """
+    if labels is None:
+        return None
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        got = f"{type(labels).__name__} ({labels!r:.60})"
+        raise DataError(f"expected one label for each of {count:,} texts, got {got}; give a list of labels")
+    shown = tuple(str(label) if isinstance(label, str) or str(label) not in MISSING else NOTHING for label in labels)
+    if len(shown) != count:
+        raise DataError(
+            f"expected one label for each of {count:,} texts, got {len(shown):,}; give both in the same order"
+        )
+    return shown
+
+
+def check_space(space: object) -> None:
+    """Raise a DataError in one sentence if something is no space, or one whose vectors do not belong to its texts."""
+    if not isinstance(space, Space):
+        raise DataError(f"expected a space, got {type(space).__name__}; make one with embed(texts, model)")
+    shape = np.shape(space.vectors)
+    if len(shape) != 2 or shape[0] != len(space):
+        raise DataError(
+            f"expected a space with vectors of shape ({len(space)}, d) for its {len(space)} texts, got {shape}; give a row for each text"
+        )
 
 
 def _vectors(

@@ -7,12 +7,13 @@ makes stays in the processor's cache. Models that this cannot be done with go th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from workbench.spaces.ahead import ahead
+from workbench.spaces.tokens_once import Once, once, together
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +25,10 @@ PIECE = 1024
 # 4,096 and over 50 % more for 8,192, whose layers leave the cache. That of CUDA is a guess and not measured.
 BUDGET = {"cpu": 2048, "cuda": 32_768}
 OTHER_BUDGET = 8192
-# Texts of one pass of a model that goes through its own `encode`
-USUAL = 64
+# Texts of one pass of a model that goes through its own `encode`: as many as there, since padding may count
+USUAL = 32
 # After these modules a vector is the same whatever its batch was padded to
 KNOWN = {"Pooling", "Normalize", "Dense", "Dropout", "LayerNorm"}
-PADDED = {"input_ids", "attention_mask", "token_type_ids"}
 Batch = tuple[np.ndarray, np.ndarray]
 
 
@@ -39,32 +39,22 @@ class Tokens:
     Attributes:
         rows: which text each is, int64, shape (n,).
         lengths: tokens of each, special ones included, int64, shape (n,).
-        flat: name of a feature -> its values of all texts, one text after the other, int64, shape (sum of lengths,).
-        pad: name of a feature -> what fills it up.
-        shared: features that are the same for all texts.
+        flat: their ids, one text after the other, int32, shape (sum of lengths,).
+        features: from ids and lengths to the features of a batch, as the model's own `preprocess` makes them.
     """
 
     rows: np.ndarray
     lengths: np.ndarray
-    flat: dict[str, np.ndarray]
-    pad: dict[str, int]
-    shared: dict[str, Any]
+    flat: np.ndarray
+    features: Callable[[np.ndarray, np.ndarray], dict[str, Any]]
 
     def batches(self, budget: int, most: int | None) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-        """Row numbers and padded features, as the model's own `preprocess` makes them, of one batch after the other."""
-        import torch
-
+        """Row numbers and features of one batch after the other."""
         ends, start = np.append(0, np.cumsum(self.lengths)), 0
         while start < len(self.rows):
             width = int(self.lengths[start])
             stop = min(len(self.rows), start + max(1, min(budget // max(width, 1), most or budget)))
-            places = np.arange(width) < self.lengths[start:stop, None]  # (texts, width)
-            features = dict(self.shared)
-            for name, values in self.flat.items():
-                padded = np.full(places.shape, self.pad[name])
-                padded[places] = values[ends[start] : ends[stop]]
-                features[name] = torch.from_numpy(padded)
-            yield self.rows[start:stop], features
+            yield self.rows[start:stop], self.features(self.flat[ends[start] : ends[stop]], self.lengths[start:stop])
             start = stop
 
 
@@ -87,94 +77,62 @@ def encoded(
     Yields:
         Row numbers, int64, shape (b,), and their vectors, float32, shape (b, d).
     """
-    order = rows[np.argsort([-len(texts[row]) for row in rows], kind="stable")]
+    order = rows[np.argsort([-len(texts[row]) for row in rows])]  # as `encode` does it, ties too
     if not hasattr(model, "preprocess"):  # anything with an `encode`
         yield from _own(model, texts, order, most or USUAL, lambda text: prompt + text)
         return
     if not prompt and model.default_prompt_name:
         prompt = model.prompts.get(model.default_prompt_name) or ""
-    static = _is(model[0], "StaticEmbedding")
-    if not static and not _fits(model):
+    known = once(model)
+    if known is None or not _fits(model, known.way):
         yield from _own(model, texts, order, most or USUAL, str, **({"prompt": prompt} if prompt else {}))
         return
     model.eval()
+    static = known.way == "static"
     budget = BUDGET.get(model.device.type, OTHER_BUDGET)
 
     def tokenise(start: int) -> Any:
         part = order[start : start + PIECE]
         words = [texts[row] for row in part]
-        return (part, model.preprocess(words, prompt=prompt)) if static else _tokens(model, part, words, prompt)
+        return (part, known.features(words, prompt)) if static else _tokens(known, part, words, prompt)
 
-    for piece in _ahead(tokenise, len(order)):
+    for piece in ahead(map(tokenise, range(0, len(order), PIECE))):
         for numbers, features in [piece] if static else piece.batches(budget, most):
             yield numbers, _forward(model, features)
-
-
-def _ahead(make: Callable[[int], Any], total: int) -> Iterator[Any]:
-    """What is made of each piece; the next one is made on another thread in the meantime."""
-    with ThreadPoolExecutor(1, thread_name_prefix="tokenise") as other:
-        coming = other.submit(make, 0) if total else None
-        try:
-            for start in range(0, total, PIECE):
-                assert coming is not None
-                made = coming.result()
-                coming = other.submit(make, start + PIECE) if start + PIECE < total else None
-                yield made
-        finally:
-            if coming is not None:
-                coming.cancel()
 
 
 def _own(
     model: Any, texts: list[str], order: np.ndarray, most: int, put: Callable[[str], str], **options: Any
 ) -> Iterator[Batch]:
-    """The model's own `encode`, in pieces so that progress moves."""
-    for start in range(0, len(order), most * 8):
-        rows = order[start : start + most * 8]
+    """The model's own `encode`, a batch at a time so that progress moves and each batch is one of `encode`."""
+    for start in range(0, len(order), most):
+        rows = order[start : start + most]
         part = [put(texts[row]) for row in rows]
         yield rows, model.encode(part, batch_size=most, show_progress_bar=False, convert_to_numpy=True, **options)
 
 
-def _is(module: Any, name: str) -> bool:
-    """Of the library and of no class that changes it."""
-    return type(module).__name__ == name and type(module).__module__.startswith("sentence_transformers.")
+def _fits(model: Any, way: str) -> bool:
+    """Whatever the batch of a text was padded to, its vector is the same."""
+    behind = [type(module) for module in list(model)[1:]]
+    known = all(kind.__name__ in KNOWN and kind.__module__.startswith("sentence_transformers.") for kind in behind)
+    return way == "static" or (known and (way == "packed" or not _padding_counts(model)))
 
 
-def _fits(model: Any) -> bool:
-    """Padding on the right is all that tells a batch of this model from its texts one by one."""
-    first, tokenizer = model[0], getattr(model, "tokenizer", None)
-    return (
-        _is(model, "SentenceTransformer")
-        and _is(first, "Transformer")
-        and all(any(_is(module, name) for name in KNOWN) for module in list(model)[1:])
-        and first.backend == "torch"
-        and first.transformer_task == "feature-extraction"
-        and list(first.modality_config) == ["text"]
-        and not first.can_flatten_inputs
-        and not first.processing_kwargs
-        and first.processor is tokenizer
-        and getattr(tokenizer, "is_fast", False)
-        and tokenizer.padding_side == "right"
-        and tokenizer.pad_token_id is not None
-        and set(tokenizer.model_input_names) <= PADDED
-    )
+def _padding_counts(model: Any) -> bool:
+    from sentence_transformers.util import batch_to_device
+
+    from workbench.spaces.lean import padding_counts
+
+    features = batch_to_device(model.preprocess(["a", "a " * 20]), model.device)
+    return padding_counts(model, features, 0, int(features["attention_mask"][0].sum()))
 
 
-def _tokens(model: Any, rows: np.ndarray, texts: list[str], prompt: str) -> Tokens:
-    """What the model's own `preprocess` makes of texts, before padding."""
-    bare = {"text": {"padding": False}, "common": {"return_tensors": None}}
-    made = model.preprocess(texts, prompt=prompt or None, processing_kwargs=bare)
-    lists = {name: made[name] for name in made if name in PADDED}
-    lengths = np.fromiter(map(len, made["input_ids"]), np.int64, len(texts))
-    order = np.argsort(-lengths, kind="stable")
-    flat = {
-        name: np.fromiter(chain.from_iterable(values[row] for row in order), np.int64, int(lengths.sum()))
-        for name, values in lists.items()
-    }
-    pad = {"input_ids": model.tokenizer.pad_token_id, "attention_mask": 0}
-    pad["token_type_ids"] = model.tokenizer.pad_token_type_id
-    shared = {name: made[name] for name in made if name not in PADDED}
-    return Tokens(rows[order], lengths[order], flat, pad, shared)
+def _tokens(known: Once, rows: np.ndarray, texts: list[str], prompt: str) -> Tokens:
+    """What the model takes of texts, before padding."""
+    parts = known.ids(texts, prompt)
+    order = np.argsort([-len(part) for part in parts], kind="stable")
+    flat, lengths = together([parts[row] for row in order])
+    return Tokens(rows[order], lengths, flat, lambda ids, sizes: known.batch(ids, sizes, prompt))
 
 
 def _forward(model: Any, features: dict[str, Any]) -> np.ndarray:

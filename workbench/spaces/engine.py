@@ -82,7 +82,7 @@ class Engine:
             arguments: of the function.
             progress: called, while this waits, with the newest of what the function tells its own `progress`:
                 [phase,] done and total. What it raises is raised here, and ends the work in the process at its next
-                report.
+                report, as an interrupt here does: the process and what others have asked of it stay.
             options: of the function.
 
         Raises:
@@ -97,9 +97,6 @@ class Engine:
             while progress is not None and wait([job], REPORT_S).not_done:
                 self._hear(number, progress)
             return job.result()
-        except KeyboardInterrupt:  # whoever interrupts the command line does not wait for the work
-            self._kill()
-            raise
         except BrokenProcessPool:
             raise RunError(
                 "expected the process that holds the models to answer, but it is gone (killed, perhaps for want of memory); try again with fewer texts or a smaller model"
@@ -127,7 +124,8 @@ class Engine:
             if self._line is not None:
                 self._line.send(number)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """End the process at once, in the middle of its work."""
         pid = self.pid
         self.close()
         if pid is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from workbench.data.load import load
 from workbench.data.prepare import task_of, unscorable
 from workbench.errors import DataError
+from workbench.recipe import prompt_of
 from workbench.spaces import tasks
 from workbench.spaces.bootstrap import Metric, interval, paired_interval
 from workbench.spaces.encode import Progress, Space, embed
@@ -147,6 +148,13 @@ def evaluate(
     return Evaluation(task, name, rows, scores, next(iter(metrics)), remarks, metrics, texts, table)
 
 
+def scored_rows(rows: int, seed: int = 0) -> np.ndarray:
+    """Numbers of those that are scored of so many rows: int64, ascending."""
+    if rows <= MAX_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, MAX_ROWS, replace=False))
+
+
 @dataclass(frozen=True)
 class Delta:
     """Difference of a score, after minus before, with its paired 95 % bootstrap interval."""
@@ -199,6 +207,10 @@ class Change:
             ],
         }
 
+    def kept(self, rows: int = 200) -> dict[str, Any]:
+        """Both evaluations and what differs in plain values, as a run keeps them; see `to_json`."""
+        return {"before": self.before.to_json(), "after": self.after.to_json(), "change": Change.to_json(self, rows)}
+
     def __repr__(self) -> str:
         lines = [
             f"{self.before.model} -> {self.after.model}: {len(self.gained)} gained, {len(self.lost)} lost on {self.after.primary}"
@@ -211,6 +223,18 @@ class Change:
             for name, delta in self.delta.items()
         )
         return f"<table><tr><th>score</th><th>{escape(self.before.model)}</th><th>{escape(self.after.model)}</th><th>difference [95 %]</th></tr>{rows}</table>"
+
+
+IN_BRACKETS = "In brackets 95% bootstrap intervals; a difference whose interval holds zero is within the noise."
+
+
+def score_rows(kept: Mapping[str, Any]) -> list[list[Any]]:
+    """[name, before, after, difference, n] of each score that was kept, all but n in words; see `Change.kept`."""
+    before, delta = kept["before"]["scores"], kept["change"]["delta"]
+    return [
+        [name, str(Score(**before[name])), str(Score(**score)), str(Delta(**delta[name])), score["n"]]
+        for name, score in kept["after"]["scores"].items()
+    ]
 
 
 def compare(before: Evaluation, after: Evaluation, *, seed: int = 0, resamples: int = 1000) -> Change:
@@ -252,9 +276,8 @@ def _table(examples: Examples, seed: int) -> tuple[dict[str, list[str]], list[An
     data = examples.to_training()
     note = f"{len(data):,} rows"
     if len(data) > MAX_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(len(data), MAX_ROWS, replace=False))
         note = f"a sample of {MAX_ROWS:,} of {len(data):,} rows, seed {seed}"
-        data = data.select(rows)
+        data = data.select(scored_rows(len(data), seed))
     label = next((name for name in ("label", "score") if name in data.column_names), None)
     columns = {name: list(data[name]) for name in data.column_names if name != label}
     return columns, None if label is None else list(data[label]), note
@@ -269,7 +292,7 @@ def _spaces(
     progress: Progress | None,
 ) -> dict[str, Space]:
     """One space a column; columns with the same prompt are encoded together."""
-    wanted = {name: prompts if isinstance(prompts, str) else (prompts or {}).get(name, "") for name in columns}
+    wanted = {name: prompt_of(prompts, name) for name in columns}
     spaces: dict[str, Space] = {}
     for prompt in dict.fromkeys(wanted.values()):
         names = [name for name in columns if wanted[name] == prompt]

@@ -16,6 +16,7 @@ from workbench.spaces.project import Projection, check_seed, pca, project
 
 Engine = Literal["pca", "umap"]
 NEIGHBOURS = 10
+LEAST = 0.001  # share of the time that is told in figures
 PADDING = 0.06  # of the width of the picture, on each side
 
 
@@ -27,11 +28,13 @@ class Moment:
         step: optimizer steps done; 0 is the base model.
         epoch: passes over the data done.
         seconds: what taking the frame took; the first one holds the choice of the texts too.
+        scored: its vectors are those that scores were taken of, so that nothing was encoded for it.
     """
 
     step: int
     epoch: float
     seconds: float
+    scored: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ class Film:
     @property
     def cost(self) -> str:
         """What the film took, in words."""
-        return cost_of(len(self), len(self.texts), self.seconds, self.trained_s)
+        scored = sum(moment.scored for moment in self.moments)
+        return cost_of(len(self), len(self.texts), self.seconds, self.trained_s, scored)
 
     @property
     def about(self) -> str:
@@ -274,7 +278,7 @@ def _numbers(first: Space, space: Space) -> Numbers:
     return Numbers(mean_cosine(unit), effective_rank(unit), changed, len(unit), why)
 
 
-def cost_of(frames: int, texts: int, seconds: float, trained_s: float) -> str:
+def cost_of(frames: int, texts: int, seconds: float, trained_s: float, scored: int = 0) -> str:
     """What a film took, in words.
 
     Args:
@@ -282,6 +286,9 @@ def cost_of(frames: int, texts: int, seconds: float, trained_s: float) -> str:
         texts: in each of them.
         seconds: that taking them took.
         trained_s: seconds in training steps.
+        scored: frames whose vectors came with the scores.
     """
-    share = f" ({seconds / trained_s:.1%} of the time in training steps)" if trained_s > 0 else ""
-    return f"{frames} frames of {texts:,} texts took {seconds:.2g} s{share}"
+    part = seconds / trained_s if trained_s > 0 else 0.0
+    share = f" ({f'{part:.1%}' if part >= LEAST else f'less than {LEAST:.1%}'} of the time in training steps)"
+    came = f", {scored} of them with vectors of the scores," if scored else ""
+    return f"{frames} frames of {texts:,} texts{came} took {seconds:.2g} s{share if trained_s > 0 else ''}"

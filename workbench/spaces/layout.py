@@ -145,19 +145,21 @@ def lay_out(
     at = spread(start, draw)
     parts = list(_parts(graph, 1 / rounds))  # a weaker tie would pull less than once
     with ThreadPoolExecutor(cores()) as pool:
-        for done in range(rounds):
-            pace, push = paces(done, rounds)
-            others = draw.integers(0, len(at), size=(DRAWN, len(at)), dtype=np.int32)
+        for pace, push, others in turns(len(at), rounds, draw, progress):
             at = np.concatenate(list(pool.map(lambda part: _pushed(at, others, part, pace, push), parts)))  # noqa: B023
             at = np.concatenate(list(pool.map(lambda part: _pulled(at, part, pace), parts)))  # noqa: B023
-            progress(done + 1, rounds)
     return np.stack([at.real, at.imag], axis=1)
 
 
-def paces(done: int, rounds: int) -> tuple[float, float]:
-    """(share of a whole pull, share of a whole push) in a round after `done` others, each in (0, 1]."""
-    pace = 1 - done / rounds
-    return pace, pace * min(1, GENTLE + (1 - GENTLE) * 2 * done / rounds)
+def turns(
+    n: int, rounds: int, draw: np.random.Generator, progress: Progress
+) -> Iterator[tuple[float, float, np.ndarray]]:
+    """(share of a whole pull, share of a whole push, rows that push: int32 (DRAWN, n)) of each round, shares in (0, 1]."""
+    for done in range(rounds):
+        pace = 1 - done / rounds
+        push = pace * min(1, GENTLE + (1 - GENTLE) * 2 * done / rounds)
+        yield pace, push, draw.integers(0, n, size=(DRAWN, n), dtype=np.int32)
+        progress(done + 1, rounds)
 
 
 def aligned(xy: np.ndarray, onto: np.ndarray) -> np.ndarray:

@@ -9,19 +9,32 @@ so in-batch negatives stay what they are. This module imports torch: only proces
 from __future__ import annotations
 
 import inspect
+import json
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from workbench.recipe import Loss
+
 MOST_GROUPS = 4
 # What a forward and backward pass costs beyond its tokens, in places: measured with MiniLM on 2 cores, see the benchmark
 OVERHEAD = 48
+# On a GPU a group costs the starting of its kernels, and the card idles meanwhile. Not measured: some 80 of them a layer,
+# 5 us each, on a card that makes 2e14 operations a second; slower cards lose less by a group than is reckoned here.
+STARTS_S, CARD = 80 * 5e-6, 2e14
+# A GPU's kernels like widths that are multiples of this, and fewer distinct ones are sooner put into groups
+GPU_WIDTHS = 8
 # Under so small a gain a batch goes through whole
 LEAST_GAIN = 0.03
 _GROUPS = "_groups_of_like_length"
+# How far a vector may move, as a share of its largest number, when its text is padded: on a CPU in float32 rounding moved
+# it by 1e-6 at most in 14 families of transformers, and padding that counts by 1e-3 at least; shorter numbers round more
+EXACT, ROUGH = 1e-4, 0.03
+_COUNTS: WeakKeyDictionary[SentenceTransformer, bool] = WeakKeyDictionary()
 
 
 def groups(lengths: np.ndarray, *, most: int = MOST_GROUPS, overhead: int = OVERHEAD) -> list[np.ndarray]:
@@ -60,19 +73,36 @@ def groups(lengths: np.ndarray, *, most: int = MOST_GROUPS, overhead: int = OVER
     return [order[low:high] for low, high in pairwise(edges)]
 
 
+def overhead_on_gpu(config: Any) -> int:
+    """What a group costs on a GPU, in places: its kernels start in the time in which so many places are computed.
+
+    Forward and back a layer makes 72 x width^2 operations a place, and its kernels are the same few for every width, so
+    that only the width counts.
+
+    Args:
+        config: of the transformer; one without a width counts as MiniLM.
+    """
+    width = getattr(config, "hidden_size", None) or 384
+    return round(STARTS_S * CARD / (72 * width**2))
+
+
 class Lean:
     """Stands in the place of a model's `forward`: a training pass goes through in groups of like length.
 
     Args:
-        model: the model. Static models and texts padded on the left go through whole, as before.
+        model: the model. Static models, texts padded on the left and packed batches go through whole, as before.
         scoring: do it in a model that is not in training, too.
+        kind: type of the device that it is computed on, cpu or cuda; None takes the model's.
 
     Attributes:
         places: tokens and padding that went through the model with a gradient so far.
     """
 
-    def __init__(self, model: SentenceTransformer, *, scoring: bool = False) -> None:
+    def __init__(self, model: SentenceTransformer, *, scoring: bool = False, kind: str | None = None) -> None:
         self.model, self.scoring, self.places = model, scoring, 0
+        self.kind = kind or model.device.type
+        body = getattr(model[0], "model", None)
+        self.overhead = OVERHEAD if self.kind == "cpu" else overhead_on_gpu(getattr(body, "config", None))
 
     def __call__(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
         """As the model's own `forward`."""
@@ -98,14 +128,20 @@ class Lean:
         mask, ids = features.get("attention_mask"), features.get("input_ids")
         if not isinstance(ids, torch.Tensor) or not isinstance(mask, torch.Tensor) or ids.shape != mask.shape:
             return None  # word vectors, or a batch that was packed without padding
-        if mask.ndim != 2 or len(mask) < 2 or mask.device.type != "cpu":
+        if mask.ndim != 2 or len(mask) < 2 or self.kind not in ("cpu", "cuda"):
             return None
-        lengths = mask.sum(dim=1).numpy()
-        if not bool((mask[:, 1:] <= mask[:, :-1]).all()) or lengths.min() < 1:
+        # places with a token, and places up to the last token: the same where padding is on the right
+        ends = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1)
+        lengths, last = torch.stack([mask.sum(dim=1), ends]).cpu().numpy()
+        if not np.array_equal(lengths, last) or lengths.min() < 1:
             return None  # padded on the left, where positions depend on the width
-        found = groups(lengths)
+        if self.kind == "cuda":
+            lengths = np.minimum(-(-lengths // GPU_WIDTHS) * GPU_WIDTHS, mask.shape[1])
+        found = groups(lengths, overhead=self.overhead)
         places = sum(len(rows) * int(lengths[rows[0]]) for rows in found)
-        if places + OVERHEAD * (len(found) - 1) > (1 - LEAST_GAIN) * mask.numel():
+        if places + self.overhead * (len(found) - 1) > (1 - LEAST_GAIN) * mask.numel():
+            return None
+        if padding_counts(self.model, features, int(found[-1][0]), int(lengths[found[-1][0]])):
             return None
         made = [(rows, take(features, rows, int(lengths[rows[0]]), mask.shape)) for rows in found]
         if not inspect.ismethod(self.model[0].forward):
@@ -132,3 +168,44 @@ def take(features: dict[str, Any], rows: np.ndarray, width: int, shape: torch.Si
         else:
             made[name] = value
     return made
+
+
+def padding_counts(model: SentenceTransformer, features: dict[str, Any], row: int, width: int) -> bool:
+    """Whether a vector of this model depends on the padding beside its text, as after a convolution or without a mask.
+
+    Such a model is to see batches as wide as the library makes them. It is tried once a model, on one row, and leaves no
+    trace in the training.
+
+    Args:
+        model: the model.
+        features: what the model takes of a batch that is padded on the right.
+        row: one of its rows, with padding beyond `width`.
+        width: places of that row that hold its tokens at least.
+    """
+    if model not in _COUNTS:
+        _COUNTS[model] = _moves(model, features, row, width)
+    return _COUNTS[model]
+
+
+def _moves(model: SentenceTransformer, features: dict[str, Any], row: int, width: int) -> bool:
+    body: Any = getattr(model[0], "model", None)
+    if getattr(getattr(body, "config", None), "attention_type", None) == "block_sparse":
+        return True  # its attention becomes another one, and stays so, when a batch is narrow
+    shape, training = features["attention_mask"].shape, model.training
+    model.eval()
+    try:
+        with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
+            bare, padded = (
+                type(model).forward(model, take(features, np.array([row]), places, shape))["sentence_embedding"]
+                for places in (width, shape[1])
+            )
+    finally:
+        model.train(training)
+    most = EXACT if bare.dtype == torch.float32 and bare.device.type == "cpu" else ROUGH
+    return bool((bare - padded).abs().max() > most * bare.abs().max())
+
+
+def reads_tokens(loss: Loss) -> bool:
+    """Whether a loss of one's own looks at tokens or layers: after a pass in groups only the vectors of texts are there."""
+    source = json.dumps(loss.to_dict())
+    return "token_embeddings" in source or "layer_embeddings" in source

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.spaces.encode import Space
+from workbench.spaces.encode import Space, check_space, label_texts
 from workbench.spaces.evaluate import ALIKE
 from workbench.spaces.neighbours import nearest
+from workbench.spaces.project import check_seed
 from workbench.spaces.stages import sample
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class Measures(Mapping[str, Measure]):
     Attributes:
         model: name of the model.
         texts: texts of the space.
-        measured: texts that were measured: all usable ones, or a sample.
+        distinct: different texts among those that are usable.
+        measured: texts that were measured: all distinct ones, or a sample.
         left_out: texts whose vector is zero or not finite.
         seed: of the sample and of the stand-ins.
         measures: in the order in which to read them.
@@ -88,6 +90,7 @@ class Measures(Mapping[str, Measure]):
 
     model: str
     texts: int
+    distinct: int
     measured: int
     left_out: int
     seed: int
@@ -130,15 +133,14 @@ class Measures(Mapping[str, Measure]):
     @property
     def about(self) -> str:
         """What was measured, in words."""
-        usable = self.texts - self.left_out
-        part = f"a sample of {self.measured:,} of {usable:,} texts, seed {self.seed}"
-        on = part if self.measured < usable else f"{self.measured:,} texts"
+        of = f"{self.distinct:,}{' distinct' if self.distinct < self.texts - self.left_out else ''} texts"
+        on = f"a sample of {self.measured:,} of {of}, seed {self.seed}" if self.measured < self.distinct else of
         out = f", {self.left_out:,} left out (their vector is zero or not finite)" if self.left_out else ""
         return f"{self.model} on {on}{out}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: what was measured, collapsed, verdict, and the measures by name."""
-        head = {name: getattr(self, name) for name in ("model", "texts", "measured", "left_out", "seed")}
+        head = {name: getattr(self, name) for name in ("model", "texts", "distinct", "measured", "left_out", "seed")}
         values = {measure.name: {k: v for k, v in vars(measure).items() if k != "name"} for measure in self.measures}
         return {**head, "collapsed": self.collapsed, "verdict": self.verdict, "measures": values}
 
@@ -183,6 +185,8 @@ def measures(
 ) -> Measures:
     """Measure a space by its vectors, brought to length 1; above 5,000 texts a seeded sample of them.
 
+    Each text counts once, by its first row: that equal texts have equal vectors says nothing about a model.
+
     Args:
         space: n texts with their vectors.
         labels: n labels, for neighbour purity; None takes those of the space.
@@ -190,13 +194,15 @@ def measures(
         seed: of the sample, and of the stand-ins that each number is compared with.
 
     Raises:
-        DataError: not one label for each text, or pairs that are no row numbers.
+        DataError: not one label for each text, pairs that are no row numbers, or no space or seed.
     """
-    named = space.labels if labels is None else [str(label) for label in labels]
-    if named is not None and len(named) != len(space):
-        raise DataError(f"expected one label for each of {len(space)} texts, got {len(named)}; give them in row order")
+    check_space(space)
+    seed = check_seed(seed)
+    named = label_texts(space.labels if labels is None else labels, len(space))
     usable = space.usable
-    rows = sample(np.flatnonzero(usable), UP_TO, seed)
+    found_at = {space.texts[row]: row for row in np.flatnonzero(usable)[::-1]}
+    distinct = np.sort(np.fromiter(found_at.values(), dtype=np.int64, count=len(found_at)))
+    rows = sample(distinct, UP_TO, seed)
     unit = Space((), space.vectors[rows], "", "").unit
     its = None if named is None else np.asarray(named, dtype=object)[rows]
     draw = np.random.default_rng(seed)
@@ -208,7 +214,7 @@ def measures(
         cosine = stand_in["mean_cosine"]
         stand_in["alignment"] = cosine if isinstance(cosine, str) else 2 - 2 * cosine
     made = tuple(_measure(name, found, m if name == "alignment" else len(rows), unit, its) for name in MEASURES)
-    return Measures(space.model, len(space), len(rows), int((~usable).sum()), seed, made)
+    return Measures(space.model, len(space), len(distinct), len(rows), int((~usable).sum()), seed, made)
 
 
 def _measure(
@@ -306,7 +312,10 @@ def _alignment(space: Space, usable: np.ndarray, pairs: Any) -> tuple[float | st
     """(number or the reason why there is none, pairs that were measured)."""
     if pairs is None:
         return "it takes pairs of texts that belong together; give pairs=, their row numbers", 0
-    given = np.asarray(pairs if isinstance(pairs, np.ndarray) else list(pairs))
+    try:
+        given = np.asarray(pairs if isinstance(pairs, np.ndarray) else list(pairs))
+    except (TypeError, ValueError):  # no list, or rows of different lengths
+        given = np.asarray(repr(pairs)[:60])
     if given.size == 0:
         return "there are no pairs", 0
     if given.ndim != 2 or given.shape[1] != 2 or given.dtype.kind not in "iu":

@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from workbench.spaces.encode import Progress
-from workbench.spaces.layout import DRAWN, FARTHEST, PUSHES, TINY, A, B, Graph, paces, spread
+from workbench.spaces.layout import DRAWN, FARTHEST, PUSHES, TINY, A, B, Graph, spread, turns
 
 if TYPE_CHECKING:
     import torch
 
 ROWS = 1024  # queries of a block
+Made = TypeVar("Made")
+log = logging.getLogger(__name__)
 
 
 def gpu() -> str | None:
     """The GPU that torch found, where torch is loaded already; None: there is none, or nobody needed torch."""
     torch = sys.modules.get("torch")
     return "cuda" if torch is not None and torch.cuda.is_available() else None
+
+
+class WhileItFits:
+    """Work on a torch device while it has memory, and with NumPy from there on.
+
+    Args:
+        device: torch's name of it; None works with NumPy from the beginning.
+
+    Attributes:
+        told: where it was done, in words; empty for NumPy alone.
+    """
+
+    def __init__(self, device: str | None) -> None:
+        self._device, self.told = device, device or ""
+
+    def do(self, there: Callable[..., Made], here: Callable[..., Made], *given: Any, **options: Any) -> Made:
+        """What `there`, given the device first, makes of the arguments; or `here`, which makes the same with NumPy."""
+        if self._device is None:
+            return here(*given, **options)
+        import torch
+
+        try:
+            return there(self._device, *given, **options)
+        except torch.OutOfMemoryError as error:
+            said = " ".join(str(error).split())[:200]
+        # only out here the failed one's tensors are let go
+        log.warning("%s has no memory left for a map (%s), which goes on with NumPy", self._device, said)
+        self._device, self.told = None, f"{self._device} until its memory was used up, then NumPy"
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        return here(*given, **options)
 
 
 def exact_neighbours_on(
@@ -95,12 +129,9 @@ def lay_out_on(
             torch.from_numpy(part[kept]).to(device) for part in (graph.head, graph.tail, graph.weight)
         )
         total = torch.zeros(len(at), device=device).index_add_(0, head, weight)
-        for done in range(rounds):
-            pace, push = paces(done, rounds)
-            others = draw.integers(0, len(at), size=(DRAWN, len(at)), dtype=np.int32)
+        for pace, push, others in turns(len(at), rounds, draw, progress):
             at = _pushed(at, torch.from_numpy(others).to(device), total, pace, push)
             at = _pulled(at, head, tail, weight, pace)
-            progress(done + 1, rounds)
         return at.cpu().numpy().copy()
 
 
@@ -131,13 +162,16 @@ def _exact() -> Iterator[None]:
     """Products in full float32, and sums in the same order each time; what was set before comes back."""
     import torch
 
-    precision, same = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    products: Any = torch.backends.cuda.matmul
+    # from torch 2.9 on; where somebody has set it, the older switch refuses to be read
+    switch, exact = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
+    before, same = getattr(products, switch), torch.are_deterministic_algorithms_enabled()
     lenient: Any = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.set_float32_matmul_precision("highest")
+    setattr(products, switch, exact)
     # only to warn: without a setting of the environment cuBLAS would be refused altogether
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        setattr(products, switch, before)
         torch.use_deterministic_algorithms(same, warn_only=lenient)

@@ -16,10 +16,10 @@ import numpy as np
 
 from workbench.errors import DataError
 from workbench.spaces.cores import one_core_each
-from workbench.spaces.encode import Space
+from workbench.spaces.encode import Space, check_space
 from workbench.spaces.faithful import SHOWN, Faithfulness, faithfulness
 from workbench.spaces.layout import MIN_DIST, aligned, exact_neighbours, fuzzy_graph, lay_out, rounds_for
-from workbench.spaces.on_torch import exact_neighbours_on, gpu, lay_out_on
+from workbench.spaces.on_torch import WhileItFits, exact_neighbours_on, gpu, lay_out_on
 
 Engine = Literal["workbench", "umap-learn"]
 FEWEST = 4
@@ -126,6 +126,17 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
+def check_count(value: Any, name: str, of: str, usual: str, *, least: int = 1) -> int:
+    """A number of things as int.
+
+    Raises:
+        DataError: it is no whole number, or a smaller one than `least`.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise DataError(f"expected {name}= a whole number of at least {least} {of}, got {value!r:.60}; {usual}")
+    return int(value)
+
+
 def project(
     space: Space,
     *,
@@ -149,20 +160,22 @@ def project(
         start: float, shape (n, 2), positions to start from; None starts from PCA.
         engine: what lays out: this package, or umap-learn, which takes longer and is the reference.
         device: torch device for neighbours and layout; None takes a GPU where torch is loaded and has one, else NumPy.
+            When its memory is used up, the work goes on with NumPy, and the parameters say so.
         progress: called with (phase, done, total): "neighbours" and texts, "layout" and rounds, "judging the map" and
             maps. What it raises ends the work.
 
     Raises:
-        DataError: fewer than 1 neighbour is asked for, the seed is none, there is no such engine, or not one start for
-            each text.
+        DataError: fewer than 1 neighbour is asked for, the space or the seed is none, there is no such engine, or not
+            one start for each text.
     """
     seed, began = check_seed(seed), time.perf_counter()
-    if neighbours < 1:
-        raise DataError(f"expected at least 1 neighbour, got {neighbours}; 15 is usual")
+    check_space(space)
+    neighbours = check_count(neighbours, "neighbours", "neighbour", "15 is usual")
     if engine not in get_args(Engine):
         raise DataError(f"expected engine= workbench or umap-learn, got {engine!r:.60}; workbench is usual")
-    if start is not None and np.shape(start) != (len(space), 2):
-        raise DataError(f"expected start= of shape ({len(space)}, 2), got {np.shape(start)}; give the .xy of a map")
+    if start is not None and (np.shape(start) != (len(space), 2) or np.asarray(start).dtype.kind not in "fiu"):
+        of = "" if np.asarray(start).dtype.kind in "fiu" else f" of {np.asarray(start).dtype}"
+        raise DataError(f"expected start= of shape ({len(space)}, 2), got {np.shape(start)}{of}; give the .xy of a map")
     usable = space.usable
     unit = space.unit[usable]
     xy = np.full((len(space), 2), np.nan, dtype=np.float32)
@@ -174,20 +187,8 @@ def project(
     k = min(neighbours, len(unit) - 1)
     first = flat if start is None else np.asarray(start, dtype=np.float32)[usable]
     first = np.where(np.isfinite(first), first, flat)  # a text may have had no place before
-    wanted = min(max(k, SHOWN), len(unit) - 1)
-    device = device or gpu()
-    look_up = partial(exact_neighbours_on, device) if device else exact_neighbours
-    rows, distances = look_up(unit, wanted, progress=partial(progress, "neighbours"))
     settings = {"neighbours": k, "metric": "cosine", "min_dist": MIN_DIST, "start": "pca" if start is None else "given"}
-    if device:
-        settings["device"] = device
-    if engine == "workbench":
-        graph = fuzzy_graph(rows[:, :k], distances[:, :k])
-        settings["rounds"] = rounds = rounds_for(len(unit))
-        move = partial(lay_out_on, device) if device else lay_out
-        placed = move(graph, first, seed=seed, rounds=rounds, progress=partial(progress, "layout"))
-    else:
-        placed = _umap_learn(unit, rows[:, :k], distances[:, :k], seed, first)
+    placed, rows, how = _placed(unit, first, k, seed, engine, device, progress)
     xy[usable] = aligned(placed, first)
     progress("judging the map", 0, 1)
     kept = faithfulness(unit, xy[usable], k=k, seed=seed, nearest_rows=rows)
@@ -195,7 +196,34 @@ def project(
     by = f"{engine} {version('embedding-workbench' if engine == 'workbench' else engine)}"
     why = "fewer than 3 neighbourhoods of texts" if kept.trustworthiness is None else ""
     took = time.perf_counter() - began
-    return Projection(space, xy, "umap", by, seed, k, kept.trustworthiness, why, kept, settings, took)
+    return Projection(space, xy, "umap", by, seed, k, kept.trustworthiness, why, kept, settings | how, took)
+
+
+def _placed(
+    unit: np.ndarray,
+    first: np.ndarray,
+    k: int,
+    seed: int,
+    engine: Engine,
+    device: str | None,
+    progress: Callable[[str, int, int], None],
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """(positions laid out from the first ones, neighbours of each row, parameters that were settled on the way)."""
+    settings: dict[str, Any] = {}
+    wanted = min(max(k, SHOWN), len(unit) - 1)
+    on = WhileItFits(device or gpu())
+    told = partial(progress, "neighbours")
+    rows, distances = on.do(exact_neighbours_on, exact_neighbours, unit, wanted, progress=told)
+    if engine == "workbench":
+        graph = fuzzy_graph(rows[:, :k], distances[:, :k])
+        settings["rounds"] = rounds = rounds_for(len(unit))
+        told = partial(progress, "layout")
+        placed = on.do(lay_out_on, lay_out, graph, first, seed=seed, rounds=rounds, progress=told)
+    else:
+        placed = _umap_learn(unit, rows[:, :k], distances[:, :k], seed, first)
+    if on.told:
+        settings["device"] = on.told
+    return placed, rows, settings
 
 
 def displaced(before: Projection, after: Projection) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DataError
-from workbench.spaces.encode import Progress, Space, embed
+from workbench.spaces.encode import Progress, Space, check_space, embed
 from workbench.spaces.neighbours import nearest
+from workbench.spaces.project import check_count
 
 if TYPE_CHECKING:
     import pandas
@@ -101,6 +102,7 @@ class Search:
     """
 
     def __init__(self, space: Space, *, progress: Progress | None = None) -> None:
+        check_space(space)
         self.space = space
         self._coded = len(space) >= CODED_FROM
         if self._coded:
@@ -118,22 +120,28 @@ class Search:
             names: q names of the queries; None numbers them.
 
         Raises:
-            DataError: k is below 1, or a query has other dimensions, is zero or is not finite.
+            DataError: k is no whole number from 1 on, there is not one name for each query, or a query is no vector, has
+                other dimensions, is zero or is not finite.
         """
-        if k < 1:
-            raise DataError(f"expected a k of at least 1 neighbour, got {k}; 10 is usual")
-        unit = self._queries(queries)
+        k, unit = check_count(k, "k", "neighbour", "10 is usual"), self._queries(queries)
+        if names is not None and len(names) != len(unit):
+            raise DataError(f"expected one name for each of {len(unit)} queries, got {len(names)}; None numbers them")
         rows, cosines, how = (self._scanned if self._coded else self._product)(unit, min(k, int(self._usable.sum())))
         called = tuple(names) if names is not None else tuple(f"query {n}" for n in range(1, len(unit) + 1))
         return Hits(self.space, called, rows, cosines, how)
 
     def _queries(self, queries: np.ndarray) -> np.ndarray:
         """float32, shape (q, d), of length 1."""
-        rows = np.atleast_2d(np.asarray(queries, dtype=np.float32))
         wide = self.space.vectors.shape[1]
-        if rows.shape[1] != wide:
+        try:
+            rows = np.atleast_2d(np.asarray(queries, dtype=float))  # a number that float32 cannot hold has a direction
+        except (TypeError, ValueError) as error:
             raise DataError(
-                f"expected queries of {wide} dimensions, got {rows.shape[1]}; encode them with {self.space.model}"
+                f"expected queries as vectors, got {queries!r:.60} ({error}); search() takes texts"
+            ) from error
+        if rows.ndim != 2 or rows.shape[1] != wide:
+            raise DataError(
+                f"expected queries of {wide} dimensions, got {rows.shape[1] if rows.ndim == 2 else f'shape {rows.shape}'}; encode them with {self.space.model}"
             )
         made = Space((), rows, "", "")
         if not made.usable.all():
@@ -271,9 +279,10 @@ def search(
     Raises:
         DataError: texts without a model, another model than that of the space, or as `Search.near`.
     """
-    if isinstance(queries, np.ndarray):
-        return Search(space).near(queries, k)
-    texts = [queries] if isinstance(queries, str) else list(queries)
+    check_space(space)
+    if hasattr(queries, "dtype") and getattr(queries.dtype, "kind", "f") in "fiu":  # a tensor's has no kind
+        return Search(space).near(np.asarray(queries), k)
+    texts = [queries] if isinstance(queries, str) else list(queries) if isinstance(queries, Iterable) else queries
     if model is None:
         raise DataError(f"expected the model that encodes the queries, got None; give model=, here {space.model}")
     asked = embed(texts, model, prompt=space.prompt if prompt is None else prompt)

@@ -79,20 +79,21 @@ def explain(model: Any, text: str, prompt: str = "") -> Explained:
     Args:
         model: a SentenceTransformer. It is put into evaluation mode.
         text: any text.
-        prompt: put before it, after the model's default prompt.
+        prompt: put before it; without one the model's default prompt is, where it has one.
     """
     import torch
     from sentence_transformers.util import batch_to_device
 
-    default = model.prompts.get(model.default_prompt_name) if model.default_prompt_name else None
+    if not prompt and model.default_prompt_name:
+        prompt = model.prompts.get(model.default_prompt_name) or ""
     model.eval()
     with torch.inference_mode():
-        features = batch_to_device(model.preprocess([prompt + text], prompt=default), model.device)
+        features = batch_to_device(model.preprocess([text], prompt=prompt or None), model.device)
         seen = model(dict(features))
         vector = _array(seen["sentence_embedding"])[0, : model.truncate_dim]
         parts, why = _parts(model, seen)
     ids = features["input_ids"].reshape(-1).tolist() if "input_ids" in features else []
-    places, unseen, limit = _places(model, (default or "") + prompt, text, ids)
+    places, unseen, limit = _places(model, prompt, text, ids)
     if parts is not None and not _adds_up(parts, vector):
         parts, why = None, "its vector is no weighted sum of what it has for each token"
     if parts is not None:

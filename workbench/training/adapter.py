@@ -6,9 +6,10 @@ import gc
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,8 @@ ROWS = 5000
 TEXTS = 500
 RESAMPLES = 200  # of the bootstrap: a run takes 1,000, which are seconds where scores are correlations
 LEARNING_RATE = 1e-3
+ENCODING, TRAINING = "encoding texts", "training"  # phases that a try tells of
+Progress = Callable[[str, int, int], None]
 OF_A_MODEL = ("lora", "gradient_checkpointing")
 
 
@@ -67,13 +70,7 @@ class Try:
         change = self.change
         return {
             "recipe": self.recipe.to_dict(defaults=False),
-            "scores": None
-            if change is None
-            else {
-                "before": change.before.to_json(),
-                "after": change.after.to_json(),
-                "change": change.to_json(0),
-            },
+            "scores": None if change is None else change.kept(0),
             "losses": list(self.losses),
             "steps": self.steps,
             "weights": self.weights,
@@ -109,6 +106,7 @@ def try_adapter(
     rows: int = ROWS,
     resamples: int = RESAMPLES,
     trust_code: bool = False,
+    progress: Progress = lambda phase, done, total: None,
 ) -> Try:
     """Train a linear adapter on vectors of the frozen base model here and now, and score it. Writes no run.
 
@@ -121,6 +119,8 @@ def try_adapter(
         rows: of longer tables a seeded sample of so many is trained on, and scored.
         resamples: of the bootstrap behind the intervals; a run takes 1,000.
         trust_code: run the source of a loss that came with the recipe; say so only after reading it.
+        progress: called with (phase, done, total): the texts that are encoded, the steps that are made. What it raises
+            ends the try.
 
     Raises:
         RecipeError: no recipe, or its loss needs more than finished vectors.
@@ -139,7 +139,7 @@ def try_adapter(
         evaluation, more = _sampled(evaluation, rows, recipe.seed, "scored on")
         note = "; ".join(filter(None, (note, more)))
     with _own_chance():
-        return _tried(recipe, train, evaluation, shown, resamples, note, began)
+        return _tried(recipe, train, evaluation, shown, resamples, note, began, progress)
 
 
 def _tried(
@@ -150,15 +150,17 @@ def _tried(
     resamples: int,
     note: str,
     began: float,
+    progress: Progress,
 ) -> Try:
     from workbench.training.stand_in import stand_in
 
-    model = stand_in(recipe, (train, evaluation), "cpu", None if recipe.device == "auto" else recipe.device)
+    encoder = None if recipe.device == "auto" else recipe.device
+    model = stand_in(recipe, (train, evaluation), "cpu", encoder, partial(progress, ENCODING))
     before = model.space(shown)
     encoded = time.perf_counter()
     base = None if evaluation is None else model.scored(evaluation, recipe.prompts, resamples)
     with torch_threads(1):  # maps of a few hundred dimensions are quicker so, above all where the cores are busy
-        losses, steps = _train(recipe, model, train)
+        losses, steps = _train(recipe, model, train, progress)
     change = None
     if evaluation is not None and base is not None:
         tuned = evaluate(model, evaluation, prompts=recipe.prompts, resamples=resamples)
@@ -168,10 +170,14 @@ def _tried(
     return Try(recipe, change, losses, before, after, steps, weights, took, encoded - began, note)
 
 
-def _train(recipe: Recipe, model: Any, train: Examples) -> tuple[tuple[float, ...], int]:
+def _train(recipe: Recipe, model: Any, train: Examples, progress: Progress) -> tuple[tuple[float, ...], int]:
     """(losses as recorded, steps): the library's own trainer, with the arguments of a run."""
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-    from transformers import PrinterCallback, ProgressCallback, set_seed
+    from transformers import PrinterCallback, ProgressCallback, TrainerCallback, set_seed
+
+    class Telling(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            progress(TRAINING, state.global_step, state.max_steps)
 
     table = train.to_training()
     given = arguments(recipe, rows=batched_rows(recipe, table), device="cpu", bf16=False)
@@ -185,6 +191,7 @@ def _train(recipe: Recipe, model: Any, train: Examples) -> tuple[tuple[float, ..
         trainer = SentenceTransformerTrainer(model=model, args=settings, train_dataset=table, loss=loss)
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
+        trainer.add_callback(Telling())
         gc.freeze()  # the trainer collects garbage, which would look through all that the libraries hold
         try:
             trainer.train()

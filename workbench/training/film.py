@@ -1,8 +1,8 @@
 """Keeps the film of a run from inside its worker, and reads it again: vectors of the same texts at moments of the training.
 
-A look changes nothing of the training: no dropout, no gradient, and the random numbers stay what they were. How many
-texts and looks there are follows from numbers of tokens, so that the same recipe gives the same film; the clock can
-only leave looks out.
+Where scores are taken, the vectors of the film's texts are among theirs and cost nothing more; between them the texts
+are looked at. A look changes nothing of the training: no dropout, no gradient, and the random numbers stay what they
+were. The plan is `film_plan`; the clock can only leave looks out.
 """
 
 from __future__ import annotations
@@ -16,32 +16,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench import files
-from workbench.data.distinct import colour_choices, labels_of
 from workbench.errors import RunError
-from workbench.recipe import Recipe
-from workbench.spaces.encode import Space, short_name
+from workbench.recipe import Recipe, prompt_of
+from workbench.spaces.encode import Space, embed, short_name
+from workbench.spaces.encoding import encoded
 from workbench.spaces.film import Film, Moment, cost_of
-from workbench.steps import batched_rows, steps_per_epoch
+from workbench.steps import steps_of
 from workbench.training import records
+from workbench.training.film_plan import KEPT, LIMIT, SHARE, chosen, moments, settled
 from workbench.training.folder import RunFolder
-from workbench.training.health import looked_at
 from workbench.training.records import EventWriter
 
 if TYPE_CHECKING:
     from workbench.data.examples import Examples
 
-# Of the time in training steps, for the whole film. Five per cent are promised: a run may be shorter than its forecast
-SHARE = 0.045
-# What a token costs in training at least, in tokens of a look: one pass forward and one backward that is twice as long
-COST = 3.0
-TEXTS_UP_TO = 2000
-FEWEST = 8
-# Where time is short there are so many texts for each look, so that both become fewer
-TEXTS_A_LOOK = 3
-BATCH = 32
-SAMPLED = 64  # training rows whose tokens are counted
-KEPT = ("texts", "columns", "rows", "labels", "by", "of", "distinct", "looks", "why")
+
+class Hearing:
+    """A model for `evaluate`, which scores vectors that a film hears of.
+
+    Args:
+        model: what is scored.
+        film: the film.
+    """
+
+    def __init__(self, model: Any, film: Filming) -> None:
+        self._model, self._film = model, film
+
+    def space(self, texts: Sequence[str], *, prompt: str = "") -> Space:
+        """The vectors that scores are taken from without a film."""
+        own = hasattr(self._model, "space")
+        most = self._film.recipe.eval_batch_size
+        made: Space = (
+            self._model.space(texts, prompt=prompt)
+            if own
+            else embed(texts, self._model, prompt=prompt, batch_size=most)
+        )
+        self._film.hear(made)
+        return made
 
 
 class Filming:
@@ -56,7 +67,8 @@ class Filming:
         clock: seconds from any beginning.
 
     Attributes:
-        seconds: what all looks have taken, the choice of the texts included.
+        taken: steps of the frames that were taken; heard_of: how many of them came with the scores.
+        seconds: what the film has taken, the choice of the texts included; the scores are taken anyway.
         why: why there is no film or it goes on no more; empty otherwise.
     """
 
@@ -76,15 +88,41 @@ class Filming:
         frames = [event for event in before if event["kind"] == "frame"]
         self.taken = [int(event["step"]) for event in frames]
         self.seconds = float(sum(event["seconds"] for event in frames))
-        self.cost = float(frames[-1]["seconds"]) if frames else 0.0
+        looks = [float(event["seconds"]) for event in frames if not event.get("scored")]
+        self.heard_of, self.cost = len(frames) - len(looks), looks[-1] if looks else 0.0
         self.why = "" if recipe.film_frames else "the recipe says film_frames: 0"
-        self.texts: tuple[str, ...] = ()
+        self._kept: dict[str, Any] | None = None
+        self._prompts: list[str] = []
+        self._places: dict[tuple[str, str], int] = {}
+        self._heard: list[tuple[np.ndarray, np.ndarray]] = []
+        self._began_s = 0.0  # of the next frame, up to now
         self._due: set[int] = set()
-        self._total = 1
-        self._batches: list[tuple[np.ndarray, Any]] = []
+        self._total, self._scored = 1, False
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is filmed."""
+        return () if self._kept is None else tuple(self._kept["texts"])
+
+    def hearing(self, model: Any) -> Any:
+        """The model as scores are to be taken of it, so that their vectors are a frame where one is due."""
+        if self.why:
+            return model
+        self._choose()
+        self._heard = []
+        return Hearing(model, self)
+
+    def hear(self, space: Space) -> None:
+        """Keep the vectors of the film's texts, those under the same prompt only."""
+        began = self.clock()
+        known = ((self._places.get((space.prompt, text)), row) for row, text in enumerate(space.texts))
+        found = {place: row for place, row in known if place is not None}
+        if found:
+            self._heard.append((np.array([*found]), np.asarray(space.vectors[[*found.values()]])))
+        self._began_s += self.clock() - began
 
     def begin(self, model: Any, step: int, total: int) -> None:
-        """Choose the texts and look at the base model; a resumed run takes up what it had chosen.
+        """Settle the texts and take the base model; a resumed run takes up what it had chosen.
 
         Args:
             model: the model that is trained, before step `step` + 1.
@@ -95,26 +133,29 @@ class Filming:
             self.why = self.why or "it went on without a look at its base model"
         if self.why:
             return
-        began = self.clock()
-        self._total = total
-        kept = _read_texts(self.folder) if self.taken else None
-        if kept is None:
-            kept = chosen(self.recipe, model, self.train, self.table, total)
-            self._keep("texts.json", json.dumps(kept).encode())
+        self._choose()
+        heard, began, self._total = self._heard_all(), self.clock(), total
+        self._scored = heard is not None
+        every = steps_of(self.recipe.eval_steps, total) if self._scored else total
+        scored = [0, *range(every, total, every), total]
+        assert self._kept is not None
+        if not self._kept["looks"]:
+            free = len(scored) if self._scored else 0
+            self._set(settled(self._kept, self.recipe, model, self.train, total, free))
+            self._keep("texts.json", json.dumps(self._kept).encode())
         for path in self.folder.film.glob("step-*.npy"):
             if int(path.stem.removeprefix("step-")) not in self.taken:  # of steps that will be done again
                 path.unlink(missing_ok=True)
-        self.why = self.why or kept["why"]
-        self.texts, looks = tuple(kept["texts"]), kept["looks"]
+        self.why = self.why or self._kept["why"]
         if self.why:
             return
-        self._due = {round(total * number / (looks - 1)) for number in range(1, looks - 1)} - {0, total}
-        self._batches = _batches(model, self.texts, _prompts(self.recipe, kept["columns"]))
+        self._due = moments(total, self._kept["looks"], scored) - {0, total}
+        self._began_s += self.clock() - began
         if not self.taken:
-            self._look(model, step, 0.0, began)
+            self._frame(model, step, 0.0, None if heard is None else heard[: len(self.texts)])
 
     def after_step(self, model: Any, step: int, epoch: float, trained_s: float) -> None:
-        """Look at the texts if it is time and there is time: this look and the last must fit into their share.
+        """Take a frame if one is due: of the scores of this step, else by a look if there is time for it.
 
         Args:
             model: the model after the step.
@@ -122,16 +163,17 @@ class Filming:
             epoch: passes over the data done.
             trained_s: seconds in training steps so far.
         """
-        if self.why or step not in self._due:
-            return
-        forecast = trained_s * self._total / step
-        if self.seconds + 2 * self.cost <= SHARE * forecast:
-            self._look(model, step, epoch)
+        heard = self._heard_all()
+        if not self.why and step in self._due and (heard is not None or self._pays(step, trained_s)):
+            self._frame(model, step, epoch, heard)
 
-    def end(self, model: Any, step: int, epoch: float) -> None:
-        """The last look, however the run ended."""
-        if self.texts and not self.why and step not in self.taken:
-            self._look(model, step, epoch)
+    def end(self, model: Any, step: int, epoch: float, trained_s: float) -> None:
+        """The last frame, however the run ended, after its scores were taken; see `after_step`."""
+        heard = self._heard_all()
+        if not self.taken or self.why or step in self.taken:
+            return
+        if heard is not None or self.seconds + self.cost <= LIMIT * trained_s:
+            self._frame(model, step, epoch, heard)
 
     def told(self, trained_s: float) -> str:
         """What the film took, in words, for the card; empty where the recipe asked for none."""
@@ -139,83 +181,61 @@ class Filming:
             return ""
         if not self.taken:
             return f"none: {self.why or 'the run ended before its first look'}"
-        return cost_of(len(self.taken), len(self.texts), self.seconds, trained_s)
+        return cost_of(len(self.taken), len(self.texts), self.seconds, trained_s, self.heard_of)
 
-    def _look(self, model: Any, step: int, epoch: float, began: float | None = None) -> None:
-        began = self.clock() if began is None else began
-        vectors = Space(self.texts, _encoded(model, self._batches, len(self.texts)), "", "").unit.astype(np.float16)
+    def _choose(self) -> None:
+        if self._kept is None:
+            began = self.clock()
+            self._set((_read_texts(self.folder) if self.taken else None) or chosen(self.recipe, self.train, self.table))
+            self._began_s += self.clock() - began
+
+    def _set(self, kept: dict[str, Any]) -> None:
+        self._kept = kept
+        self._prompts = [prompt_of(self.recipe.prompts, name) for name in kept["columns"]]
+        self._places = {key: place for place, key in enumerate(zip(self._prompts, kept["texts"], strict=True))}
+
+    def _heard_all(self) -> np.ndarray | None:
+        """Vectors of all texts, as the last scores were taken of them, once; None where there were none."""
+        heard, self._heard = self._heard, []
+        if not heard or sum(len(places) for places, _ in heard) != len(self._places):
+            return None
+        vectors = np.concatenate([part for _, part in heard])
+        return vectors[np.argsort(np.concatenate([places for places, _ in heard]))]
+
+    def _pays(self, step: int, trained_s: float) -> bool:
+        """There is time for a look now; for the last one too, where that does not come with the scores."""
+        if self._scored:
+            return self.seconds + self.cost <= LIMIT * trained_s
+        return self.seconds + 2 * self.cost <= SHARE * trained_s * self._total / step
+
+    def _frame(self, model: Any, step: int, epoch: float, heard: np.ndarray | None) -> None:
+        began = self.clock()
+        made = _looked(model, self.texts, self._prompts, self.recipe.eval_batch_size) if heard is None else heard
+        vectors = Space(self.texts, made, "", "").unit.astype(np.float16)
         buffer = io.BytesIO()
         np.save(buffer, vectors)
         self._keep(_frame(step), buffer.getvalue())
-        self.cost = self.clock() - began
-        self.seconds += self.cost
+        took = self.clock() - began
+        seconds, self._began_s = self._began_s + took, 0.0
+        self.seconds += seconds
+        if heard is None:
+            self.cost = took
         if not self.why:
             self.taken.append(step)
-            self.events.write("frame", step=step, epoch=round(epoch, 4), texts=len(vectors), seconds=self.cost)
+            self.heard_of += heard is not None
+            told = {"texts": len(vectors), "seconds": seconds, "scored": heard is not None}
+            self.events.write("frame", step=step, epoch=round(epoch, 4), **told)
 
     def _keep(self, name: str, content: bytes) -> None:
-        """Write a file of the film. A film is not worth a run: where there is no room it just ends."""
+        """Write a file of the film. A film is not worth a run: where there is no room it just ends.
+
+        Nobody waits for the disk: what a power cut tears is left out of the film.
+        """
         try:
-            files.replace_bytes(self.folder.film / name, content)
+            self.folder.film.mkdir(exist_ok=True)
+            (self.folder.film / name).write_bytes(content)
         except OSError as error:
             self.why = f"its files could not be written ({error.strerror})"
-
-
-def chosen(recipe: Recipe, model: Any, train: Examples, table: Examples, total: int) -> dict[str, Any]:
-    """The texts of a film and how many looks at them there are, as plain values.
-
-    Up to 2,000 distinct texts are drawn from a table by the recipe's seed, all texts of a row together; then as many
-    are kept as the time allows.
-
-    Args:
-        recipe: what is run.
-        model: the model, for its tokenizer.
-        train: the rows that it is trained on.
-        table: the rows that the texts are from.
-        total: optimizer steps of the run.
-    """
-    order = np.random.default_rng(recipe.seed).permutation(len(table))
-    part = table.select(order[:TEXTS_UP_TO])
-    found: dict[str, tuple[str, int]] = {}
-    names = part.to_training().column_names
-    for row, values in zip(order.tolist(), zip(*(part.column(name) for name in part.texts), strict=True), strict=False):
-        for name, text in zip(names, values, strict=False):
-            found.setdefault(text, (name, row))
-    texts = list(found)[:TEXTS_UP_TO]
-    rows = batched_rows(recipe, train.to_training())
-    sampled = np.random.default_rng(recipe.seed).permutation(len(train))[:SAMPLED]
-    columns = [train.select(sampled).column(name) for name in train.texts]
-    a_row = sum(int(_tokens(model, column).sum()) for column in columns) / len(sampled)
-    allowance = SHARE * COST * a_row * rows * total / steps_per_epoch(recipe, rows)
-    # of long texts only so many are counted as two looks could pay for
-    few = _tokens(model, texts[:SAMPLED])
-    counted = texts[: max(SAMPLED, int(allowance / 1.5 / few.mean()))]
-    count, looks = planned(_tokens(model, counted), allowance, recipe.film_frames)
-    by = next(iter(colour_choices(part)), None)
-    labels = None if by is None or not count else labels_of(part, texts[:count], by)
-    why = "" if count else f"it is too short: 5% of its time does not pay for two looks at {FEWEST} texts"
-    its = [found[text] for text in texts[:count]]
-    of = f"the {'training' if table is train else 'evaluation'} rows of {table.name}"
-    held = (texts[:count], [name for name, _ in its], [row for _, row in its], labels, by or "", of)
-    return dict(zip(KEPT, (*held, len(found), looks, why), strict=True))
-
-
-def planned(tokens: np.ndarray, allowance: float, frames: int) -> tuple[int, int]:
-    """How many texts and looks a film has; (0, 0) where there is no time for two looks at a few texts.
-
-    Args:
-        tokens: of each text, int64, shape (n,), in the order in which they are taken; n > 0.
-        allowance: tokens that may be looked at in all looks together.
-        frames: looks at most after the one at the base model.
-
-    Returns:
-        (texts, looks): at least two looks. Where time is short, both become fewer.
-    """
-    whole = int(tokens.sum())
-    looks = max(2, int((allowance / max(tokens.mean(), 1) / TEXTS_A_LOOK) ** 0.5), int(allowance // max(whole, 1)))
-    looks = min(frames + 1, looks)
-    count = int(np.searchsorted(np.cumsum(tokens), allowance / looks, side="right"))
-    return (count, looks) if count >= min(FEWEST, len(tokens)) else (0, 0)
 
 
 def read_film(folder: RunFolder) -> Film:
@@ -243,7 +263,8 @@ def read_film(folder: RunFolder) -> Film:
         texts=tuple(kept["texts"]),
         vectors=np.stack([vectors for _, vectors in good]),
         moments=tuple(
-            Moment(event["step"], float(event.get("epoch") or 0), float(event["seconds"])) for event, _ in good
+            Moment(event["step"], float(event.get("epoch") or 0), float(event["seconds"]), bool(event.get("scored")))
+            for event, _ in good
         ),
         steps=tuple(event["step"] for event in steps),
         losses=tuple(event.get("loss") for event in steps),
@@ -284,43 +305,21 @@ def _read_frame(folder: RunFolder, step: int, kept: Mapping[str, Any]) -> np.nda
     return vectors if vectors.dtype == np.float16 and vectors.ndim == 2 and len(vectors) == len(kept["texts"]) else None
 
 
-def _prompts(recipe: Recipe, columns: Sequence[str]) -> list[str]:
-    """What is put before each text, by its column."""
-    prompts = recipe.prompts or ""
-    return [prompts if isinstance(prompts, str) else prompts.get(name, "") for name in columns]
+def _looked(model: Any, texts: Sequence[str], prompts: Sequence[str], most: int) -> np.ndarray:
+    """Vectors as scores are taken of them, without a trace in the training: float32, shape (n, d)."""
+    import torch
 
-
-def _tokens(model: Any, texts: Sequence[str]) -> np.ndarray:
-    """Tokens of each text as the model takes them, cut at its limit: int64, shape (n,), at least 1 each."""
-    counts = [_lengths(model, list(texts[at : at + 256])) for at in range(0, len(texts), 256)]
-    return np.maximum(np.concatenate(counts), 1)
-
-
-def _lengths(model: Any, texts: list[str]) -> np.ndarray:
-    features = model.preprocess(texts)
-    mask, offsets = features.get("attention_mask"), features.get("offsets")
-    if mask is not None and len(mask) == len(texts):
-        return np.asarray(mask.sum(dim=1).cpu().numpy(), dtype=np.int64)
-    if offsets is not None:  # a static model gets the tokens of all texts in one line, and where each text begins
-        return np.diff(np.append(offsets.cpu().numpy(), len(features["input_ids"]))).astype(np.int64)
-    return np.ones(len(texts), dtype=np.int64)  # where tokens are not told, texts are what is counted
-
-
-def _batches(model: Any, texts: Sequence[str], prompts: Sequence[str]) -> list[tuple[np.ndarray, Any]]:
-    """(numbers of the texts, what the model takes of them), each of one prompt and of like length."""
-    lengths = _tokens(model, texts)
-    made = []
-    for prompt in dict.fromkeys(prompts):
-        rows = [row for row in np.argsort(-lengths, kind="stable") if prompts[row] == prompt]
-        for at in range(0, len(rows), BATCH):
-            its = np.array(rows[at : at + BATCH])
-            made.append((its, model.preprocess([texts[row] for row in its], prompt=prompt or None)))
-    return made
-
-
-def _encoded(model: Any, batches: Sequence[tuple[np.ndarray, Any]], count: int) -> np.ndarray:
-    """Vectors as the model gives them, float32, shape (count, d)."""
-    found = looked_at(model, [features for _, features in batches])
-    vectors = np.zeros((count, found.shape[1]), dtype=np.float32)
-    vectors[np.concatenate([rows for rows, _ in batches])] = found
-    return vectors
+    training, cards = model.training, [model.device] if model.device.type == "cuda" else []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    try:
+        with torch.random.fork_rng(devices=cards):
+            for prompt in dict.fromkeys(prompts):
+                rows = np.flatnonzero([its == prompt for its in prompts])
+                if hasattr(model, "space"):
+                    parts.append((rows, model.space([texts[row] for row in rows.tolist()], prompt=prompt).vectors))
+                else:
+                    parts += encoded(model, list(texts), rows, prompt=prompt, most=most)
+    finally:
+        model.train(training)
+    vectors = np.concatenate([part for _, part in parts])
+    return np.asarray(vectors[np.argsort(np.concatenate([rows for rows, _ in parts]))], dtype=np.float32)

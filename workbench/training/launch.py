@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import files
 from workbench.catalog import models
 from workbench.catalog.models import ModelInfo
+from workbench.catalog.weights import modules
 from workbench.data.prepare import prepare, settled
 from workbench.errors import DataError, MissingPackage, ModelError, RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe, read_settings
@@ -185,6 +186,10 @@ def _installed(recipe: Recipe) -> None:
 def _possible(recipe: Recipe, data: Examples, model: ModelInfo) -> None:
     """Raise a RecipeError with all that cannot work and would only come out inside the trainer."""
     problems = []
+    if model.path and any(str(part.get("type")).endswith(".Router") for part in modules(model.path)):
+        problems.append(
+            f"model: expected one that takes all texts in one way, but {recipe.model} has a way for each kind of text (a Router), and no recipe says which column goes which way; choose another"
+        )
     if recipe.drop_last and len(data) < recipe.batch_size:
         problems.append(
             f"batch_size: expected at most the {len(data)} rows of the data, since drop_last leaves out smaller batches, got {recipe.batch_size}; lower it"

@@ -26,10 +26,12 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from workbench.cards.script import arguments
 from workbench.catalog import losses as catalog
 from workbench.checks.finding import Finding
-from workbench.checks.trial_batch import computes_bf16
 from workbench.files import replace_text
 from workbench.recipe import Recipe
-from workbench.spaces.lean import Lean
+from workbench.spaces import tokens_once
+from workbench.spaces.ahead import ahead, one_at_a_time
+from workbench.spaces.lean import Lean, reads_tokens
+from workbench.spaces.packed import InHalf, computes_bf16, packed_lengths
 from workbench.steps import batched_rows, steps_of
 from workbench.training.film import Filming
 from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
@@ -38,6 +40,8 @@ from workbench.training.records import STATUS_EVERY_S, Status, write_status
 from workbench.training.split import Split
 
 LOSS_WEIGHTS = "loss_weights.pt"
+# Where the processor waits for the model, and so many batches that it makes meanwhile
+AHEAD_ON, AHEAD = {"cuda"}, 2
 
 
 @dataclass
@@ -201,7 +205,15 @@ class RunTrainer(SentenceTransformerTrainer):
 
     def __init__(self, *, recorder: Recorder, recipe: Recipe, normalized: bool, **parts: Any) -> None:
         self.recorder, self.recipe, self._normalized = recorder, recipe, normalized
-        self._lean = Lean(parts["model"]) if recipe.split_by_length else None
+        # of several cards the first: copies of a model on others would not know what stands in the place of `forward`
+        parts["args"]._n_gpu = min(parts["args"].n_gpu, 1)
+        self._ahead = parts["model"].device.type in AHEAD_ON
+        if self._ahead:
+            # a look or a score may tokenise while the next batch is tokenised, which a tokenizer does not stand
+            parts["model"].preprocess = one_at_a_time(parts["model"].preprocess)
+        packed = isinstance(parts["model"].forward, InHalf)
+        grouped = recipe.split_by_length and not packed and not reads_tokens(recipe.loss)
+        self._lean = Lean(parts["model"]) if grouped else None
         if self._lean:
             parts["model"].forward = self._lean
         self._own_loss: torch.nn.Module = parts["loss"]
@@ -211,6 +223,15 @@ class RunTrainer(SentenceTransformerTrainer):
         super().__init__(callbacks=[recorder], **parts)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
+
+    def get_train_dataloader(self) -> Any:
+        """Batches, the next ones made on another thread on a GPU; the rest of a resumed run's first epoch is not."""
+        prepared: Any = super().get_train_dataloader()
+        if self._ahead:
+            loader = prepared.base_dataloader
+            begin = loader._get_iterator
+            loader._get_iterator = lambda: ahead(begin(), depth=AHEAD)
+        return prepared
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and back over one batch: whole where it fits into memory, else in parts."""
@@ -289,9 +310,10 @@ def counts(features: list[dict[str, Any]]) -> tuple[int, int, int]:
     masks = [part["attention_mask"] for part in features if "attention_mask" in part]  # each (rows, width)
     if masks:
         return len(masks[0]), sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks)
+    packed = packed_lengths(features[0])
     # a static model gets the tokens of all rows in one line, and where each row begins
     tokens = sum(part["input_ids"].numel() for part in features if "input_ids" in part)
-    return len(features[0].get("offsets", ())), tokens, tokens
+    return len(features[0].get("offsets", ()) if packed is None else packed), tokens, tokens
 
 
 def build(
@@ -301,7 +323,7 @@ def build(
     model.model_card_data.generate_widget_examples = False
     model.model_card_data.widget = [{"text": ""}]  # else the library picks rows of the data for its widget
     model.model_card_data.local_files_only = True
-    return RunTrainer(
+    trainer = RunTrainer(
         recorder=recorder,
         recipe=recipe,
         normalized=any(type(module).__name__ == "Normalize" for module in model),
@@ -318,6 +340,8 @@ def build(
         train_dataset=data,
         loss=catalog.build(recipe.loss.name, recipe.loss.parameters, model, source=recipe.loss.source),
     )
+    tokens_once.serve(trainer.data_collator, model)
+    return trainer
 
 
 def memory_bytes() -> int:

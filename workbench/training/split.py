@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from workbench.spaces.lean import take
+from workbench.spaces.lean import padding_counts, take
+from workbench.spaces.packed import packed_lengths, take_packed
 
 # how torch says on a CPU, on a Mac and on older cards that memory is used up; else it raises OutOfMemoryError
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -64,8 +65,8 @@ class Split:
             return self._forward(features, **options)
         if not inspect.ismethod(self.model[0].forward):
             raise MemoryError("the loss looks into the layers of the model, so that its batches cannot be split")
-        parts = cut(features, self.most or 1)
-        self._smaller |= any(len(rows) > 1 for rows, _ in parts)
+        parts = self._parts(features, self.most or 1)
+        self._smaller |= any(len(rows) > 1 and part is not features for rows, part in parts)
         states, vectors = [], []
         with torch.no_grad():
             for _, part in parts:
@@ -107,15 +108,22 @@ class Split:
                 # only out here the failed step is let go
                 if in_parts and not self._smaller:
                     raise error
-                before = self.most if in_parts and self.most else self._widest or size
-                self._failed, self.most, in_parts = min(size, self._failed or size), max(1, before // 2), True
+                tried = self.most if in_parts and self.most else self._widest or size
+                half = max(1, tried // 2)
+                self._failed, self.most, in_parts = min(size, self._failed or size), min(half, self.most or half), True
                 self._forget(began)
                 again()
                 self.tell(size, self.most, str(error))
 
     def _in_parts(self, whole: Callable[[], Any], context: Callable[[], Any]) -> Any:
         self._calls = []
-        loss = whole()
+        try:
+            loss = whole()
+        except KeyError as missing:  # that of a value which only a pass of the whole batch leaves
+            self._smaller = False
+            raise MemoryError(
+                f"the loss reads {missing} of the texts, so that its batches cannot be split"
+            ) from missing
         after = random_state()
         for call in self._calls:
             if call.vectors.grad is None:
@@ -127,6 +135,14 @@ class Split:
                 vectors.backward(call.vectors.grad[torch.as_tensor(rows).to(vectors.device)])
         set_random_state(after)
         return loss
+
+    def _parts(self, features: dict[str, Any], most: int) -> list[tuple[np.ndarray, dict[str, Any]]]:
+        parts, mask = cut(features, most), features.get("attention_mask")
+        rows, last = parts[-1]
+        own = last["attention_mask"].shape[-1] if mask is not None else 0
+        if mask is not None and own < mask.shape[-1] and padding_counts(self.model, features, int(rows[0]), own):
+            return cut(features, most, narrow=False)
+        return parts
 
     def _forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
         made: dict[str, Any] = self._whole(features, **options)
@@ -168,25 +184,38 @@ def places(batch: Mapping[str, Any]) -> int:
     return sum(value.numel() for name, value in batch.items() if name.endswith("input_ids") and torch.is_tensor(value))
 
 
-def cut(features: dict[str, Any], most: int) -> list[tuple[np.ndarray, dict[str, Any]]]:
+def cut(features: dict[str, Any], most: int, *, narrow: bool = True) -> list[tuple[np.ndarray, dict[str, Any]]]:
     """Rows and features of parts of at most so many places each, but of one row at least; the longest rows first.
 
-    Features without a mask for each row (static models) stay whole.
+    Features without a mask for each row (static models) stay whole; packed ones are packed again. With `narrow` the padding
+    that a part does not need is left out.
     """
+    packed = packed_lengths(features)
+    if packed is not None:
+        return [(rows, take_packed(features, rows)) for rows in _up_to(most, packed.cpu().numpy(), padded=False)]
     mask, ids = features.get("attention_mask"), features.get("input_ids")
     if not torch.is_tensor(mask) or not torch.is_tensor(ids) or mask.ndim != 2 or ids.shape != mask.shape:
         per_row = features["offsets"] if torch.is_tensor(features.get("offsets")) else next(iter(features.values()))
         return [(np.arange(len(per_row)), features)]
-    right = bool((mask[:, 1:] <= mask[:, :-1]).all())  # else padded on the left, where positions depend on the width
+    # else padded on the left, where positions depend on the width
+    right = narrow and bool((mask[:, 1:] <= mask[:, :-1]).all())
     lengths = mask.sum(dim=1).cpu().numpy() if right else np.full(len(mask), mask.shape[1])
+    return [
+        (rows, take(features, rows, max(1, int(lengths[rows[0]])), mask.shape))
+        for rows in _up_to(most, lengths, padded=True)
+    ]
+
+
+def _up_to(most: int, lengths: np.ndarray, *, padded: bool) -> Iterator[np.ndarray]:
+    """Rows of each part, the longest first; where they are padded each is as wide as the first of its part."""
     order = np.argsort(-lengths, kind="stable")
-    parts, start = [], 0
+    start = 0
     while start < len(order):
-        width = max(1, int(lengths[order[start]]))
-        rows = order[start : start + max(1, most // width)]
-        parts.append((rows, take(features, rows, width, mask.shape)))
+        ordered = lengths[order[start:]]
+        widths = np.arange(1, len(ordered) + 1) * max(1, ordered[0]) if padded else np.cumsum(ordered)
+        rows = order[start : start + max(1, int(np.searchsorted(widths, most, side="right")))]
+        yield rows
         start += len(rows)
-    return parts
 
 
 def random_state() -> list[torch.Tensor]:

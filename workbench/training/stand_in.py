@@ -6,7 +6,7 @@ The library's losses and trainer take it for a SentenceTransformer. It imports t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +18,8 @@ from sentence_transformers.sentence_transformer.modules import Dense, InputModul
 
 from workbench.catalog import models, weights
 from workbench.data.examples import Examples
-from workbench.recipe import Recipe
-from workbench.spaces.encode import Space, embed
+from workbench.recipe import Recipe, prompt_of
+from workbench.spaces.encode import Progress, Space, embed
 from workbench.spaces.engine import stamp_of
 from workbench.spaces.evaluate import Evaluation, evaluate
 
@@ -41,20 +41,21 @@ class Frozen:
 
     def __init__(self, model: Any, batch_size: int, device: str | None) -> None:
         self._model, self._batch_size, self._device = model, batch_size, device
-        self._places: dict[str, int] = {}
+        self._places: dict[tuple[str, str], int] = {}
         self.scores: dict[tuple[Any, ...], Evaluation] = {}
         self.table = torch.zeros((0, 0))
         self.name = self.fingerprint = ""
 
-    def rows(self, texts: Sequence[str]) -> list[int]:
-        """Rows of the table for texts, prompts included; those that are missing are encoded first."""
-        if new := [text for text in dict.fromkeys(texts) if text not in self._places]:
-            space = embed(new, self._model, batch_size=self._batch_size, device=self._device)
+    def rows(self, texts: Sequence[str], prompt: str = "", progress: Progress | None = None) -> list[int]:
+        """Rows of the table for texts after a prompt; those that are missing are encoded first."""
+        if new := [text for text in dict.fromkeys(texts) if (prompt, text) not in self._places]:
+            most, device = self._batch_size, self._device
+            space = embed(new, self._model, prompt=prompt, batch_size=most, device=device, progress=progress)
             self.name, self.fingerprint = space.model, space.model_fingerprint
-            self._places.update({text: len(self._places) + place for place, text in enumerate(new)})
+            self._places.update({(prompt, text): len(self._places) + place for place, text in enumerate(new)})
             made = torch.from_numpy(np.array(space.vectors, dtype=np.float32))
             self.table = torch.cat([self.table, made]) if len(self.table) else made
-        return [self._places[text] for text in texts]
+        return [self._places[prompt, text] for text in texts]
 
     def __len__(self) -> int:
         return len(self._places)
@@ -73,7 +74,7 @@ class Lookup(InputModule):
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **options: Any) -> dict[str, torch.Tensor]:
         """Row numbers in the place of tokens, one a text, so that losses can cut and join batches."""
-        rows = torch.tensor(self.frozen.rows([(prompt or "") + text for text in inputs])).unsqueeze(1)
+        rows = torch.tensor(self.frozen.rows(inputs, prompt or "")).unsqueeze(1)
         return {"input_ids": rows, "attention_mask": torch.ones_like(rows)}
 
     def forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -95,16 +96,19 @@ class StandIn(SentenceTransformer):
     Args:
         frozen: vectors of the base model, at least one.
         normalizes: the base model ends in vectors of length 1.
+        habits: of the base model, whose default prompt and cut count except in training.
         device: torch device.
     """
 
-    def __init__(self, frozen: Frozen, *, normalizes: bool, device: str) -> None:
+    def __init__(self, frozen: Frozen, *, normalizes: bool, habits: weights.Habits, device: str) -> None:
         size = frozen.table.shape[1]
         adapter = Dense(size, size, bias=False, activation_function=torch.nn.Identity(), init_weight=torch.eye(size))
         super().__init__(
             modules=[Lookup(frozen), adapter, *([Normalize()] if normalizes else [])],
             device=device,
+            truncate_dim=habits.truncate_dim,
         )
+        self._default_prompt = habits.default_prompt
 
     @property
     def adapter(self) -> Dense:
@@ -121,8 +125,9 @@ class StandIn(SentenceTransformer):
         """As `embed` with this model, without leaving a file behind for every step that somebody looks at."""
         training = self.training
         self.eval()
-        features = {key: value.to(self.device) for key, value in self.preprocess(list(texts), prompt=prompt).items()}
-        vectors = self(features)["sentence_embedding"].float().cpu().numpy()
+        before = prompt or self._default_prompt
+        features = {key: value.to(self.device) for key, value in self.preprocess(list(texts), prompt=before).items()}
+        vectors = self(features)["sentence_embedding"][:, : self.truncate_dim].float().cpu().numpy()
         self.train(training)
         base = self.frozen
         weight = self.adapter.linear.weight.detach().cpu()
@@ -159,7 +164,13 @@ class StandIn(SentenceTransformer):
         return base
 
 
-def stand_in(recipe: Recipe, tables: Iterable[Examples | None], device: str, encoder: str | None) -> StandIn:
+def stand_in(
+    recipe: Recipe,
+    tables: Iterable[Examples | None],
+    device: str,
+    encoder: str | None,
+    progress: Progress | None = None,
+) -> StandIn:
     """The stand-in for a recipe's base model, with all texts of the tables encoded.
 
     Args:
@@ -167,15 +178,22 @@ def stand_in(recipe: Recipe, tables: Iterable[Examples | None], device: str, enc
         tables: training and evaluation rows.
         device: torch device of the map.
         encoder: torch device that encodes; None lets the library choose.
+        progress: called with (texts done, texts to do) while texts are encoded.
     """
     frozen = _frozen(
         recipe.model, recipe.revision, recipe.max_seq_length, stamp_of(recipe.model), recipe.eval_batch_size, encoder
     )
-    frozen.rows([text for table in tables if table is not None for text in _prompted(recipe, table)])
-    kinds = [
-        str(part.get("type")) for part in weights.modules(models.find(recipe.model, revision=recipe.revision).path)
-    ]
-    return StandIn(frozen, normalizes=bool(kinds) and kinds[-1].endswith(".Normalize"), device=device)
+    texts: dict[str, list[str]] = {}  # by prompt
+    for rows in (table.to_training() for table in tables if table is not None):
+        for name in rows.column_names:
+            if name not in ("label", "score"):
+                texts.setdefault(prompt_of(recipe.prompts, name), []).extend(rows[name])
+    for prompt, its in texts.items():
+        frozen.rows(its, prompt, progress)
+    base = models.find(recipe.model, revision=recipe.revision).path
+    kinds = [str(part.get("type")) for part in weights.modules(base)]
+    normalizes = bool(kinds) and kinds[-1].endswith(".Normalize")
+    return StandIn(frozen, normalizes=normalizes, habits=weights.habits(base), device=device)
 
 
 @lru_cache(maxsize=2)
@@ -183,16 +201,10 @@ def _frozen(
     name: str, revision: str | None, limit: int | None, stamp: int, batch_size: int, device: str | None
 ) -> Frozen:
     """By name where that says all, so that other panels' vectors serve; else loaded, with its limit set."""
-    if revision is None and limit is None:
+    habits = weights.habits(models.find(name, revision=revision).path)
+    if revision is None and limit is None and not habits.default_prompt and habits.truncate_dim is None:
         return Frozen(name, batch_size, device)
-    model = models.load(name, revision=revision, device=device)
-    model.max_seq_length = limit or model.max_seq_length
+    model = models.load(name, revision=revision, device=device, max_seq_length=limit)
+    model.default_prompt_name = None  # in training nothing stands before a text but what the recipe says
+    model.truncate_dim = None  # and vectors are whole
     return Frozen(model, batch_size, device)
-
-
-def _prompted(recipe: Recipe, table: Examples) -> Iterator[str]:
-    rows = table.to_training()
-    for name in rows.column_names:
-        if name not in ("label", "score"):
-            prompt = recipe.prompts if isinstance(recipe.prompts, str) else (recipe.prompts or {}).get(name, "")
-            yield from (prompt + text for text in rows[name])

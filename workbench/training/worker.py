@@ -27,11 +27,14 @@ from workbench.data.examples import Examples
 from workbench.data.prepare import prepare
 from workbench.errors import RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe
+from workbench.spaces import tokens_once
 from workbench.spaces.encode import Progress
 from workbench.spaces.evaluate import Evaluation, compare, evaluate
+from workbench.spaces.packed import pack
 from workbench.training.film import Filming
 from workbench.training.folder import RunFolder, step_of
 from workbench.training.health import Health, Unhealthy
+from workbench.training.lora import add_lora, merge_lora
 from workbench.training.records import (
     EventWriter,
     Status,
@@ -152,6 +155,7 @@ class Session:
         set_seed(self.recipe.seed)
         self._say("loading the model", device=label)
         model = self._model(device) if self.recipe.method == "full" else self._stand_in(device)
+        tokens_once.remember(model, self.recipe.model, self.train, revision=self.recipe.revision)
         before = self._before(model, device)
         if self.recipe.lora:
             add_lora(model, self.recipe)
@@ -176,10 +180,12 @@ class Session:
             trainer.train(resume_from_checkpoint=str(self.checkpoint) if self.checkpoint else None)
         except Unhealthy as error:
             reason = str(error)
-        self.film.end(model, trainer.state.global_step, trainer.state.epoch or 0.0)
-        self.status = recorder.status.changed(film_s=round(self.film.seconds, 3))
+        self.status = recorder.status
         reason = reason or recorder.reason or _short_of(trainer.state)
         after = self._after(model, before, trainer.state)
+        trained_s = recorder.totals.seconds + recorder.window.seconds
+        self.film.end(model, trainer.state.global_step, trainer.state.epoch or 0.0, trained_s)
+        self.status = self.status.changed(film_s=round(self.film.seconds, 3))
         self._save(model, trainer, recorder, after, label, time.time() - began, reason)
         return reason
 
@@ -195,8 +201,10 @@ class Session:
             )
 
     def _model(self, device: str) -> Any:
-        """The base model as the recipe wants it: loaded, with its limit set, before any adapter."""
-        return base_model(self.recipe, device)
+        """The base model as the recipe wants it, before any adapter; it packs its batches where it can."""
+        model = base_model(self.recipe, device)
+        pack(model, self.recipe)
+        return model
 
     def _stand_in(self, device: str) -> Any:
         """What an adapter is trained in; until then it is the base model."""
@@ -223,9 +231,7 @@ class Session:
         after = self._evaluate(model, 1000)
         self.health.write("scores", step=state.global_step, epoch=state.epoch or 0.0, **_values(after), final=True)
         scores = {
-            "before": before.to_json(),
-            "after": after.to_json(),
-            "change": compare(before, after).to_json(),
+            **compare(before, after).kept(),
             "data": self.evaluation.name,
             "seed": 0,
         }
@@ -234,7 +240,7 @@ class Session:
 
     def _evaluate(self, model: Any, resamples: int) -> Evaluation:
         assert self.evaluation is not None
-        return score(model, self.evaluation, self.recipe, resamples=resamples)
+        return score(self.film.hearing(model), self.evaluation, self.recipe, resamples=resamples)
 
     def _scores(self, model: Any) -> dict[str, Any]:
         values = _values(self._evaluate(model, 0))
@@ -288,10 +294,7 @@ class Session:
 
 def base_model(recipe: Recipe, device: str) -> Any:
     """The base model as a recipe wants it: loaded, with its limit set, before any adapter."""
-    model = models.load(recipe.model, device=device, revision=recipe.revision)
-    if recipe.max_seq_length:
-        model.max_seq_length = recipe.max_seq_length
-    return model
+    return models.load(recipe.model, device=device, revision=recipe.revision, max_seq_length=recipe.max_seq_length)
 
 
 def score(
@@ -317,38 +320,6 @@ def _short_of(state: Any) -> str:
     if state.global_step < state.max_steps:
         return f"the data gave batches for {state.global_step} of {state.max_steps} steps: the sampler left out rows that repeat a text of their batch"
     return ""
-
-
-def add_lora(model: Any, recipe: Recipe) -> None:
-    """Put a low-rank adapter into the model; only its weights are trained."""
-    from peft import LoraConfig
-
-    lora = recipe.lora
-    assert lora is not None
-    modules = list(lora.target_modules) if lora.target_modules else None
-    model.add_adapter(
-        LoraConfig(
-            task_type="FEATURE_EXTRACTION",
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=modules,
-        )
-    )
-
-
-def merge_lora(model: Any) -> None:
-    """Add the adapter to the weights and forget it, so that the saved model needs no peft."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, BaseTunerLayer):
-                child.merge()
-                setattr(module, name, child.get_base_layer())
-    transformer = model.transformers_model
-    transformer.peft_config = {}
-    transformer._hf_peft_config_loaded = False
 
 
 def _values(result: Evaluation) -> dict[str, Any]:

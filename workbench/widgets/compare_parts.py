@@ -11,6 +11,7 @@ import ipywidgets as W
 from workbench.plots.compare import short_names
 from workbench.plots.scores import scores_figure
 from workbench.spaces.comparison import Comparison
+from workbench.spaces.evaluate import IN_BRACKETS, score_rows
 from workbench.widgets.matrices import Matrices, content_of
 from workbench.widgets.table import cut, table
 
@@ -118,15 +119,11 @@ def scores_html(made: Comparison) -> str:
     """Both models' scores with intervals and differences, and the picture of them."""
     from workbench.plots.svg import svg
 
-    scores = {"before": made.before.to_json(), "after": made.after.to_json()}
-    rows = [
-        [name, str(made.before.scores[name]), str(score), str(made.delta[name]), score.n]
-        for name, score in made.after.scores.items()
-    ]
+    kept = made.kept(0)
     names = (cut(name, 60) for name in short_names(made))
-    caption = f"On the same {made.after.rows:,} rows ({made.after.note}). In brackets 95% bootstrap intervals; a difference whose interval holds zero is within the noise."
-    drawn = svg(scores_figure(scores, title=f"Scores before and after, {made.after.rows:,} rows"), width=760)
-    return table(["score", *names, "difference", "n"], rows, caption=caption) + drawn
+    caption = f"On the same {made.after.rows:,} rows ({made.after.note}). {IN_BRACKETS}"
+    drawn = svg(scores_figure(kept, title=f"Scores before and after, {made.after.rows:,} rows"), width=760)
+    return table(["score", *names, "difference", "n"], score_rows(kept), caption=caption) + drawn
 
 
 def unit_options(units: Sequence[Unit]) -> list[tuple[str, int]]:

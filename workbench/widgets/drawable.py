@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from workbench.data.distinct import colour_choices, distinct_texts, labels_of
 from workbench.data.load import load
 from workbench.errors import DataError
 from workbench.plots.map import CLUSTER, FAITHFUL, LABEL, ONE_COLOUR
-from workbench.spaces.encode import Space
+from workbench.spaces.encode import Space, label_texts
 from workbench.widgets.code import load_code, model_code
 
 if TYPE_CHECKING:
@@ -127,21 +127,13 @@ def drawable(data: Any, labels: Sequence[object] | None = None) -> Drawable:
         columns = {}
         if labels is None and isinstance(given, Space):
             labels = given.labels
-        if labels is not None and (isinstance(labels, str) or not isinstance(labels, Collection | np.ndarray)):
-            raise DataError(
-                f"expected one label for each of {len(given):,} texts, got {type(labels).__name__} ({labels!r:.60}); "
-                "give a list of labels"
-            )
-        if labels is not None and len(labels) != len(given):
-            raise DataError(
-                f"expected one label for each of {len(given):,} texts, got {len(labels):,}; give both in the same order"
-            )
+        labels = label_texts(labels, len(given))
         few = () if labels is None else (LABEL,)
     cluster, none, faithful = (
         name if name not in columns else f"{name} of the map" for name in (CLUSTER, ONE_COLOUR, FAITHFUL)
     )
     choices = (*few, *((cluster, none) if few else (none, cluster)), faithful)
-    return Drawable(given, None if labels is None else tuple(map(str, labels)), choices, cluster, none, faithful, data)
+    return Drawable(given, None if labels is None else tuple(labels), choices, cluster, none, faithful, data)
 
 
 def _given(data: Any) -> Space | tuple[str, ...] | Examples:

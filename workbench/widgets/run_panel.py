@@ -18,6 +18,7 @@ from workbench.plots.curves import Course, course, curves_figure
 from workbench.plots.svg import svg
 from workbench.recipe import Recipe
 from workbench.spaces.engine import engine
+from workbench.spaces.evaluate import Delta
 from workbench.training import launch, records
 from workbench.training.comparison import compare_runs
 from workbench.training.run import Run, attach
@@ -63,7 +64,7 @@ class RunPanel(Panel):
             raise RunError(f"expected the folder where runs are kept, got {type(runs).__name__}; give a path")
         self._runs = Path(runs)
         self._watching = 0
-        self._looked = threading.Event()
+        self._looked, self._looks = threading.Event(), threading.Lock()
         self._courses: dict[str, Course] = {}
         self._build()
         self.recipe = recipe
@@ -176,32 +177,38 @@ class RunPanel(Panel):
     def _watch(self) -> None:
         """Follow the run on a thread until it has ended."""
         self._watching += 1
-        self._looked.clear()
+        self._looked = threading.Event()
         if self.run is not None:
-            threading.Thread(target=self._follow, args=(self.run, self._watching), daemon=True).start()
+            following = (self.run, self._watching, self._looked)
+            threading.Thread(target=self._follow, args=following, daemon=True).start()
         self._buttons_follow()
 
-    def _follow(self, run: Run, turn: int) -> None:
+    def _follow(self, run: Run, turn: int, looked: threading.Event) -> None:
         events: list[dict[str, Any]] = []
-        place = 0
+        place, goes_on = 0, True
         with self._guarded():
-            while turn == self._watching:
-                state = run.state
-                new, after = records.read_events(run.files.events, place)
-                events = [*events, *new] if after >= place else new
-                place = after
-                self._health.value = health_html(events)
-                self._film.follow(run, events)
-                if new or self._pane.figure is None:
-                    self._draw({run.folder.name: course(events)})
-                self._tell(run, state)
-                if state not in GOES_ON:
-                    self._end(run, state)
-                    break
-                self._looked.set()
-                time.sleep(POLL_S)
-        if turn == self._watching:
-            self._looked.set()
+            while goes_on:
+                with self._looks:  # what another run was followed by shows nothing after this one
+                    if turn != self._watching:
+                        break
+                    state = run.state
+                    new, after = records.read_events(run.files.events, place)
+                    events = [*events, *new] if after >= place else new
+                    place, goes_on = after, state in GOES_ON
+                    self._look(run, state, events, bool(new))
+                looked.set()
+                if goes_on:
+                    time.sleep(POLL_S)
+        looked.set()
+
+    def _look(self, run: Run, state: str, events: list[dict[str, Any]], new: bool) -> None:
+        self._health.value = health_html(events)
+        self._film.follow(run, events)
+        if new or self._pane.figure is None:
+            self._draw({run.folder.name: course(events)})
+        self._tell(run, state)
+        if state not in GOES_ON:
+            self._end(run, state)
 
     def _tell(self, run: Run, state: str) -> None:
         status = run.status
@@ -332,16 +339,13 @@ def outcome(run: Run) -> str:
     if not scores:
         return "no rows were kept for evaluation, so nothing is known of what it has learnt"
     name = scores["after"]["primary"]
-    before, after, delta = (
-        scores["before"]["scores"][name],
-        scores["after"]["scores"][name],
-        scores["change"]["delta"][name],
-    )
+    before, after = scores["before"]["scores"][name], scores["after"]["scores"][name]
+    delta = Delta(**scores["change"]["delta"][name])
     if before["value"] is None or after["value"] is None:
         return f"{name} is undefined: {before['why'] or after['why']}"
-    spread = f" [{delta['low']:+.3f}, {delta['high']:+.3f}]" if delta["low"] is not None else ""
-    noise = ", within noise" if delta["low"] is not None and delta["low"] <= 0 <= delta["high"] else ""
-    return f"{name} {before['value']:.3f} → {after['value']:.3f}, difference {delta['mid']:+.3f}{spread}{noise}, on {after['n']:,} held-out units of {scores['data']}"
+    spread = "" if delta.low is None else f" [{delta.low:+.3f}, {delta.high:+.3f}]"
+    noise = ", within noise" if spread and delta.within_noise else ""
+    return f"{name} {before['value']:.3f} → {after['value']:.3f}, difference {delta.mid:+.3f}{spread}{noise}, on {after['n']:,} held-out units of {scores['data']}"
 
 
 def _rise(row: Mapping[Any, Any]) -> str:

@@ -125,10 +125,9 @@ class SimilarityMatrix(Panel):
             self._timer, self._awake = None, True
             self._asked += 1
             self._void()  # a pair is explained after the numbers
-            if self._queued:
-                return
-            self._queued = True
-        self._later(self._compare)
+            if not self._queued:
+                self._queued = True
+                self._later(self._compare)
 
     @property
     def difference(self) -> pandas.DataFrame | None:
@@ -139,8 +138,9 @@ class SimilarityMatrix(Panel):
 
     def settle(self, timeout_s: float | None = None) -> None:
         """As every panel, without waiting for the pause."""
-        if self._timer is not None:
-            self.compute()
+        with self._lock:  # between the end of a pause and the work there is no moment
+            if self._timer is not None:
+                self.compute()
         super().settle(timeout_s)
 
     def close(self) -> None:

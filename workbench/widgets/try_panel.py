@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -16,9 +17,9 @@ from workbench.errors import RecipeError
 from workbench.plots.map import map_figure
 from workbench.plots.svg import svg
 from workbench.recipe import Recipe
-from workbench.spaces.engine import engine
+from workbench.spaces.engine import Ended, engine
 from workbench.spaces.project import Projection
-from workbench.spaces.stages import laid_out
+from workbench.spaces.stages import Call, laid_out
 from workbench.training.adapter import Try, as_adapter, try_adapter
 from workbench.widgets import loss_choices
 from workbench.widgets.figure import Pane
@@ -27,7 +28,7 @@ from workbench.widgets.loss_form import LossForm, make_control
 from workbench.widgets.panel import Panel, Refusing
 from workbench.widgets.settings_form import described
 from workbench.widgets.table import table
-from workbench.widgets.try_parts import line, result, scores_html, words
+from workbench.widgets.try_parts import doing, line, result, scores_html, words
 
 PAUSE_S = 0.4
 KEPT = 20
@@ -187,12 +188,21 @@ class TryPanel(Panel):
             return
         first = "" if self.tries else "Encoding the texts once, then training "
         self.say(f"{first or 'Training '}a linear adapter with {trial.loss.name} …", "busy")
-        made = engine().call(try_adapter, trial)
-        if turn != self._turn:
-            return
-        self.say("Moving the map …", "busy")
-        drawn = self._laid_out(made)
-        if turn != self._turn:
+
+        def tell(phase: str, done: int, total: int) -> None:
+            if turn != self._turn:
+                raise Ended
+            if said := doing(phase, done, total, trial):
+                self.say(said, "busy")
+
+        call = partial(engine().call, progress=tell)
+        try:
+            made = call(try_adapter, trial)
+            tell("", 0, 0)
+            self.say("Moving the map …", "busy")
+            drawn = self._laid_out(made, call)
+            tell("", 0, 0)
+        except Ended:  # by a newer request, which has said so
             return
         self._maps = (*self._maps, drawn)[-KEPT:]
         self.set_trait("tries", (*self.tries, made)[-KEPT:])
@@ -201,9 +211,9 @@ class TryPanel(Panel):
         self.say(result(made), "good")
         self._changed()
 
-    def _laid_out(self, made: Try) -> Projection:
+    def _laid_out(self, made: Try, call: Call) -> Projection:
         """The map of a try, started from that of the last one, the first from that of the base model."""
-        call, seed = engine().call, made.recipe.seed
+        seed = made.recipe.seed
         last = self._maps[-1] if self._maps else None
         if last is None or last.space.texts != made.after.texts:
             last = laid_out(call, made.before, seed=seed)

@@ -6,8 +6,8 @@ from html import escape
 
 from workbench.plots.scores import scores_figure
 from workbench.plots.svg import svg
-from workbench.recipe import Loss
-from workbench.training.adapter import RESAMPLES, Try
+from workbench.recipe import Loss, Recipe
+from workbench.training.adapter import ENCODING, RESAMPLES, TRAINING, Try
 from workbench.widgets.table import cut, table
 
 
@@ -20,6 +20,15 @@ def words(made: Try) -> str:
 def _loss(loss: Loss) -> str:
     given = (f"{key} {_loss(value) if isinstance(value, Loss) else value}" for key, value in loss.parameters.items())
     return f"{loss.name} ({', '.join(given)})" if loss.parameters else loss.name
+
+
+def doing(phase: str, done: int, total: int, trial: Recipe) -> str:
+    """What a try is doing; empty where that is not told."""
+    if phase == ENCODING:
+        return f"Encoding the texts once, {done:,} of {total:,} …"
+    if phase == TRAINING:
+        return f"Training a linear adapter with {trial.loss.name}, step {done:,} of {total:,} …"
+    return ""
 
 
 def result(made: Try) -> str:
