@@ -34,7 +34,7 @@ def test_a_large_matrix_keeps_its_numbers_for_the_hover() -> None:
 def test_before_after_and_difference_stand_side_by_side() -> None:
     made = change_figure(record(model="base"), record(model="tuned", factor=2), title="Mine")
     assert len(made.data) == 3
-    assert annotations(made) == "before | after | after − before | before: base; after: tuned"
+    assert annotations(made) == "before | after | after − before | before: base<br>after: tuned"
     assert made.layout.title.text == "Mine"
     np.testing.assert_allclose(made.data[2].z[0], [0, 0.25, 0.25])
     assert (made.data[2].zmin, made.data[2].zmax) == (-0.25, 0.25)

@@ -17,7 +17,7 @@ def change_figure(
     if not before.texts:
         return house.empty(title, "There are no texts to compare.", theme=theme)
     shown = make_subplots(rows=1, cols=3, subplot_titles=["before", "after", "after − before"], horizontal_spacing=0.04)
-    shown.update_layout(house.figure(title, height=170 + 38 * len(before.texts), theme=theme).layout)
+    shown.update_layout(house.figure(title, height=186 + 38 * len(before.texts), theme=theme).layout)
     widest = max(0.1, float(np.nanmax(np.abs(after.matrix - before.matrix), initial=0)))
     shown.add_trace(_heat(before.matrix, before.texts, lowest=0.0, highest=1.0, scale="Blues"), row=1, col=1)
     shown.add_trace(_heat(after.matrix, after.texts, lowest=0.0, highest=1.0, scale="Blues"), row=1, col=2)
@@ -29,9 +29,10 @@ def change_figure(
     _axes(shown, before.texts)
     for column in (2, 3):
         shown.update_yaxes(showticklabels=False, row=1, col=column)
-    models = f"before: {before.model}; after: {after.model}"
+    models = (f"before: {before.model}", f"after: {after.model}")
     shown.add_annotation(
-        text=house.text(models, 200, width=200),
+        text="<br>".join(house.text(line, 70) for line in models),
+        align="left",
         x=0,
         y=0,
         yshift=-34,
@@ -41,7 +42,7 @@ def change_figure(
         xanchor="left",
         yanchor="top",
     )
-    shown.update_layout(margin={"t": 84, "l": 240, "b": 76})
+    shown.update_layout(margin={"t": 84, "l": 240, "b": 92})
     return shown
 
 
