@@ -12,14 +12,10 @@ only: that saves time, and what is held over many texts does not depend on it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from typing import Any
 
-from tests.benchmarks._report import report
+from tests.benchmarks._report import report, said_by
 
 SMALL = {"texts": [200, 400]}
 WORK = """
@@ -51,19 +47,6 @@ print(json.dumps({"beyond": peak[0] - before, "texts": before - empty, "seconds"
 """
 
 
-def measured(count: int, layers: int) -> dict[str, Any]:
-    """What one process says that encodes so many texts."""
-    with tempfile.TemporaryDirectory() as home:
-        done = subprocess.run(
-            [sys.executable, "-c", WORK, str(count), str(layers)],
-            capture_output=True, text=True, env={**os.environ, "WORKBENCH_HOME": home}, check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
-
-
 def main(arguments: list[str]) -> None:
     """Measure, print a table, and last one JSON object."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks many_texts", description=__doc__)
@@ -75,7 +58,8 @@ def main(arguments: list[str]) -> None:
         vars(options).update(SMALL)
     rows: list[dict[str, Any]] = []
     for count in options.texts:
-        said = measured(count, options.layers)
+        with tempfile.TemporaryDirectory() as home:
+            said = said_by(WORK, count, options.layers, home=home)
         rows.append(
             {
                 "texts": count,

@@ -14,12 +14,11 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks._report import said_by
 from tests.benchmarks.training import triplets
 from workbench.catalog.memory import gigabytes
 
@@ -62,13 +61,7 @@ print({PEAK})
 def peak(code: str, rows: Path, batch: int, steps: int) -> int:
     """Bytes of the largest resident set of a process that trains."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(rows), str(batch), str(steps), folder],
-            capture_output=True, text=True, env={**os.environ, "WORKBENCH_HOME": folder}, check=False,
-        )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return int(done.stdout.split()[-1])
+        return int(said_by(code, rows, batch, steps, folder, home=folder))
 
 
 def forecast(rows: Path, batch: int) -> int:

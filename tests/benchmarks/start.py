@@ -13,10 +13,10 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from typing import Any
+
+from tests.benchmarks._report import said_by
 
 SESSION = """
 import json, sys, time
@@ -50,13 +50,7 @@ print(json.dumps({
 
 def seconds(data: str, batch: int, open_s: float, folder: str, way: str) -> dict[str, float]:
     """One start in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", SESSION, data, str(batch), str(open_s), folder, way],
-        capture_output=True, text=True, env={**os.environ, "WORKBENCH_HOME": folder}, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    measured: dict[str, float] = said_by(SESSION, data, batch, open_s, folder, way, home=folder)
     return measured
 
 

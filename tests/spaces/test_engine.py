@@ -151,12 +151,15 @@ def test_what_is_done_arrives_while_one_waits(held: Engine) -> None:
     assert seen and seen == sorted(seen) and {(phase, total) for phase, _, total in seen} == {("counting", 80)}
 
 
-def test_what_a_progress_raises_ends_the_work_and_the_process_stays(held: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("raised", [Ended, KeyboardInterrupt])
+def test_what_a_progress_raises_ends_the_call_alone_and_the_process_with_all_else_goes_on(
+    held: Engine, tmp_path: Path, raised: type[BaseException]
+) -> None:
     def stop(*now: object) -> None:
-        raise Ended
+        raise raised
 
     pid = held.call(os.getpid)
-    with pytest.raises(Ended):
+    with pytest.raises(raised):
         held.call(counted, 10_000, tmp_path / "reached", progress=stop)
     assert held.call(os.getpid) == pid
     assert int((tmp_path / "reached").read_text()) < 9_999
@@ -168,17 +171,6 @@ def test_what_still_waits_for_its_turn_can_be_ended_and_disturbs_nobody(held: En
         first = threads.submit(held.call, counted, 60, progress=lambda *now: None)
         second = threads.submit(held.call, counted, 70, progress=lambda *now: None)
         assert (busy.result(), first.result(), second.result()) == (None, 60, 70)
-
-
-def test_an_interrupt_ends_the_call_alone_and_the_process_with_all_else_goes_on(held: Engine, tmp_path: Path) -> None:
-    def interrupted(*now: object) -> None:
-        raise KeyboardInterrupt
-
-    pid = held.call(os.getpid)
-    with pytest.raises(KeyboardInterrupt):
-        held.call(counted, 10_000, tmp_path / "reached", progress=interrupted)
-    assert held.call(os.getpid) == pid
-    assert int((tmp_path / "reached").read_text()) < 9_999
 
 
 def test_an_interrupt_of_a_command_ends_the_process_at_once() -> None:

@@ -25,6 +25,7 @@ from workbench.steps import steps_of
 from workbench.training import records
 from workbench.training.film_plan import KEPT, LIMIT, SHARE, chosen, moments, settled
 from workbench.training.folder import RunFolder
+from workbench.training.health import without_a_trace
 from workbench.training.records import EventWriter
 
 if TYPE_CHECKING:
@@ -307,19 +308,13 @@ def _read_frame(folder: RunFolder, step: int, kept: Mapping[str, Any]) -> np.nda
 
 def _looked(model: Any, texts: Sequence[str], prompts: Sequence[str], most: int) -> np.ndarray:
     """Vectors as scores are taken of them, without a trace in the training: float32, shape (n, d)."""
-    import torch
-
-    training, cards = model.training, [model.device] if model.device.type == "cuda" else []
     parts: list[tuple[np.ndarray, np.ndarray]] = []
-    try:
-        with torch.random.fork_rng(devices=cards):
-            for prompt in dict.fromkeys(prompts):
-                rows = np.flatnonzero([its == prompt for its in prompts])
-                if hasattr(model, "space"):
-                    parts.append((rows, model.space([texts[row] for row in rows.tolist()], prompt=prompt).vectors))
-                else:
-                    parts += encoded(model, list(texts), rows, prompt=prompt, most=most)
-    finally:
-        model.train(training)
+    with without_a_trace(model):
+        for prompt in dict.fromkeys(prompts):
+            rows = np.flatnonzero([its == prompt for its in prompts])
+            if hasattr(model, "space"):
+                parts.append((rows, model.space([texts[row] for row in rows.tolist()], prompt=prompt).vectors))
+            else:
+                parts += encoded(model, list(texts), rows, prompt=prompt, most=most)
     vectors = np.concatenate([part for _, part in parts])
     return np.asarray(vectors[np.argsort(np.concatenate([rows for rows, _ in parts]))], dtype=np.float32)

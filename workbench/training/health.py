@@ -6,7 +6,8 @@ A look changes nothing of the training: no dropout, no gradient, and the random 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,28 +131,27 @@ class Health:
 
     def _encode(self, model: Any) -> np.ndarray:
         """Vectors of the probe texts, float32, shape (texts, dimensions)."""
+        from sentence_transformers.util import batch_to_device
+
         if self._features is None:
             self._features = model.preprocess(probe_texts(self.train, self.seed, self.letters))
-        return looked_at(model, [self._features])
+        with without_a_trace(model):
+            vectors = model(batch_to_device(dict(self._features), model.device))["sentence_embedding"]
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
 
-def looked_at(model: Any, batches: Iterable[Mapping[str, Any]]) -> np.ndarray:
-    """Vectors of batches of features, one batch after the other, without a trace in the training.
-
-    Returns:
-        float32, shape (texts, d), as the model gives them.
-    """
+@contextmanager
+def without_a_trace(model: Any) -> Iterator[None]:
+    """A look at a model that changes nothing of its training: no dropout, no gradient, the random numbers as they were."""
     import torch
-    from sentence_transformers.util import batch_to_device
 
     training, cards = model.training, [model.device] if model.device.type == "cuda" else []
-    model.eval()
+    model.train(False)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=cards):
-            parts = [model(batch_to_device(dict(batch), model.device))["sentence_embedding"] for batch in batches]
+            yield
     finally:
         model.train(training)
-    return np.asarray(torch.cat(parts).float().cpu().numpy(), dtype=np.float32)
 
 
 def probe_texts(train: Examples, seed: int, cuts: Sequence[int | None] = PROBE_LETTERS) -> list[str]:
