@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ from workbench.training import run, warm
 os.environ["HF_HUB_OFFLINE"] = "1"
 # As the command line has it; a run of a test begins in one environment whichever test was before.
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-# Tiny models are faster on one thread, above all where other work shares the machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tiny models are faster on one thread, above all where other work shares the machine. Numba would set torch to more.
+for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 WORDS = (
     "a the of and in is was red green blue small large old new cat dog bird fish tree river stone house cell gene "
@@ -26,6 +28,20 @@ WORDS = (
 ).split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 HIDDEN = 32
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest come first, so that of several processes none works on one of them at the end while the others wait."""
+    items.sort(
+        key=lambda item: (item.get_closest_marker("notebook") is None, item.get_closest_marker("browser") is None)
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_look_through() -> None:
+    """Whoever collects garbage in a test does not look through all of torch and transformers for it, which takes 0.4 s."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Runs of tests begin in forks of one process that has the libraries loaded, instead of each loading them for seconds.
 
 From there on a run is what it always is: `waiter.become_worker` in a session, folder and environment of its own. Where
-the environment has changed, the cache folder apart, there is a new such process; inside `plainly` there is none.
+the environment has changed, the cache folder apart, there is a new such process.
 """
 
 from __future__ import annotations
@@ -53,15 +53,6 @@ class Loaded:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return True
-
-    @contextmanager
-    def plainly(self) -> Iterator[None]:
-        """Runs are started as without a process that waits."""
-        off, self._off = self._off, True
-        try:
-            yield
-        finally:
-            self._off = off
 
     @contextmanager
     def held_at(self, step: int) -> Iterator[None]:

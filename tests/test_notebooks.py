@@ -34,7 +34,6 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     from nbclient import NotebookClient
 
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     shutil.copy(path, tmp_path)
     book = nbformat.read(tmp_path / path.name, as_version=4)
     client = NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})

@@ -69,7 +69,7 @@ def test_checking_loads_no_torch(tiny_bert: Path) -> None:
 from workbench.catalog import models
 from workbench.checks.before import check
 from workbench.recipe import Loss, Recipe
-check(Recipe(model={str(tiny_bert)!r}, loss=Loss('MultipleNegativesRankingLoss'), data='glossary/qa', optimizer='sgd'))
+check(Recipe(model={str(tiny_bert)!r}, loss=Loss('MultipleNegativesRankingLoss'), data='glossary/qa', optimizer='sgd'), batch=False)
 print([name for name in ('torch', 'transformers', 'sentence_transformers', 'sklearn', 'umap') if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -42,7 +42,7 @@ def test_the_first_rounds_are_those_of_numpy_and_a_seed_repeats_itself() -> None
 
 
 def test_a_map_is_as_good_as_that_of_numpy_and_says_where_it_was_made() -> None:
-    made = space(groups(600))
+    made = space(groups())
     plain, mine = project(made), project(made, device="cpu")
     assert mine.trustworthiness == pytest.approx(plain.trustworthiness, abs=0.01)
     assert mine.faithfulness.overlap == pytest.approx(plain.faithfulness.overlap, abs=0.03)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -69,15 +70,6 @@ def test_a_run_leaves_a_model_a_card_scores_and_a_complete_record(finished: Run)
     assert attach(finished.folder).recipe == finished.recipe
 
 
-def test_the_same_recipe_gives_the_same_weights_twice_however_the_run_begins(
-    finished: Run, recipe: Make, tmp_path: Path, loaded: Loaded
-) -> None:
-    with loaded.plainly():
-        again = train(recipe(), folder=tmp_path / "again").wait(WAIT_S)
-    assert weights(again) == weights(finished)
-    assert kinds(again) == kinds(finished)
-
-
 def test_a_stopped_run_keeps_a_usable_model_and_resumes_to_bitwise_the_same_weights(
     finished: Run, recipe: Make, tmp_path: Path, loaded: Loaded
 ) -> None:
@@ -112,13 +104,17 @@ def test_a_killed_run_is_seen_as_died_and_resumes_to_bitwise_the_same_weights(
     assert kinds(run) == kinds(finished)
 
 
-def test_a_run_outlives_the_process_that_started_it(recipe: Make, tmp_path: Path) -> None:
+def test_a_run_outlives_the_process_that_started_it_and_has_the_weights_of_any_other_of_its_recipe(
+    finished: Run, recipe: Make, tmp_path: Path
+) -> None:
     path = recipe().to_yaml(tmp_path / "recipe.yaml")
     code = f"from workbench.training.launch import train, read_recipe; train(read_recipe({str(tmp_path / 'recipe.yaml')!r}), folder={str(tmp_path / 'orphan')!r})"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
     assert path
     run = attach(tmp_path / "orphan").wait(WAIT_S)
     assert run.state == "finished"
+    assert weights(run) == weights(finished)
+    assert kinds(run) == kinds(finished)
 
 
 def test_the_folder_of_a_live_run_is_refused_and_so_is_resuming_it(
@@ -350,3 +346,15 @@ def test_changed_data_is_noticed_on_resume(recipe: Make, pairs: Path, tmp_path: 
     mine.write_text(pairs.read_text() + json.dumps({"anchor": "new", "positive": "newer"}) + "\n")
     with pytest.raises(RunError, match="put the old file back"):
         run.resume().wait(WAIT_S)
+
+
+def test_another_base_model_is_noticed_on_resume(recipe: Make, tiny_bert: Path, tmp_path: Path, loaded: Loaded) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "base")
+    with loaded.held_at(2):
+        run = train(recipe(model=str(folder), lora={"r": 2, "target_modules": ["query"]}), folder=tmp_path / "run")
+    stop_after(run, 2)
+    shutil.copy(run.model_folder / "model.safetensors", folder)  # the base model is trained on in its place
+    with pytest.raises(RunError, match=r"expected the base model .*got another .*put the old one back"):
+        run.resume().wait(WAIT_S)
+    shutil.copy(tiny_bert / "model.safetensors", folder)
+    assert run.resume().wait(WAIT_S).state == "finished"
