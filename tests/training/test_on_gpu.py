@@ -39,6 +39,16 @@ def close(run: Run, wanted: Run) -> None:
     assert [event["tokens"] for event in steps] == [event["tokens"] for event in expected]
 
 
+def mixed() -> str:
+    """48 pairs of 1 to 12 words, as JSON lines."""
+    words = "the cat dog bird fish tree river stone house red green blue".split()
+    rows = [
+        (" ".join(words[row % 11 :][: 1 + row * row % 12]), words[row % 12] + " runs" * (row // 12))
+        for row in range(48)
+    ]
+    return "".join(json.dumps({"anchor": one, "positive": other}) + "\n" for one, other in rows)
+
+
 ADAPTED = {"lora": {"r": 4, "dropout": 0.0}, "prompts": {"anchor": "the "}}
 
 
@@ -50,19 +60,15 @@ ADAPTED = {"lora": {"r": 4, "dropout": 0.0}, "prompts": {"anchor": "the "}}
 def test_a_run_without_padding_has_the_losses_and_gradients_of_one_with_it(
     fits: int, others: dict[str, Any], recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = "the cat dog bird fish tree river stone house red green blue".split()
     table = tmp_path / "mixed.jsonl"
-    rows = [
-        (" ".join(words[row % 11 :][: 1 + row * row % 12]), words[row % 12] + " runs" * (row // 12))
-        for row in range(48)
-    ]
-    table.write_text("".join(json.dumps({"anchor": one, "positive": other}) + "\n" for one, other in rows))
+    table.write_text(mixed())
     given = recipe(
         data=str(table), max_steps=6, batch_size=8, logging_steps=1, eval_steps=3, eval_share=0.25, optimizer="sgd",
         **others,
     )  # fmt: skip
     padded = trained(given.changed(split_by_length=False), tmp_path / "padded", monkeypatch, fits=ROOMY)
     install(monkeypatch, torch.float32)
+    monkeypatch.setattr(loop, "JOIN_ON", {"cpu"})
     run = trained(given, tmp_path / "packed", monkeypatch, fits=fits)
     assert (padded.state, run.state) == ("finished", "finished"), run.status.reason
     close(run, padded)

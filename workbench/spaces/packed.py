@@ -2,12 +2,14 @@
 
 Sentence Transformers packs texts by itself once a model is set to FlashAttention 2 and the package flash-attn is there;
 attention then stays inside each text. Here stand when a run does so, and what all who look at batches need to know of a
-packed one. On a GPU this was never tried: what is tested is the way there, with the kernel's arithmetic on a CPU.
+packed one. On a GPU this was never tried: what is tested is the way there, with the kernel's arithmetic on a CPU and on a card
+that is none (`tests/card`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Mapping
@@ -57,6 +59,12 @@ def _suits(loss: Loss) -> bool:
     inner = [value for value in loss.parameters.values() if isinstance(value, Loss)]
     seconds = known is None or any(parameter.kind == "model" for parameter in known.parameters)
     return not seconds and all(map(_suits, inner))
+
+
+def reads_tokens(loss: Loss) -> bool:
+    """Whether a loss of one's own looks at tokens or layers: after a pass in groups only the vectors of texts are there."""
+    source = json.dumps(loss.to_dict())
+    return "token_embeddings" in source or "layer_embeddings" in source
 
 
 def pack(model: Any, recipe: Recipe) -> bool:
@@ -179,3 +187,43 @@ def take_packed(features: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]
         else:
             made[name] = value
     return made
+
+
+def join_packed(columns: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Packed batches of equally many texts as one, column after column; None where they cannot be one.
+
+    Args:
+        columns: features of each, of the same names.
+    """
+    import torch
+
+    ends = [column["cu_seq_lens_q"] for column in columns]
+    totals, texts = [column["input_ids"].shape[-1] for column in columns], len(ends[0]) - 1
+    before = [sum(totals[:number]) for number in range(len(totals))]
+    if any(len(end) != texts + 1 for end in ends):
+        return None
+    whole = torch.cat([ends[0][:1], *(end[1:] + start for end, start in zip(ends, before, strict=True))])
+    longest = max(int(column["max_length_q"]) for column in columns)
+    made: dict[str, Any] = {
+        "seq_idx": torch.cat([column["seq_idx"] + texts * number for number, column in enumerate(columns)], dim=-1),
+        **dict.fromkeys(("cu_seq_lens_q", "cu_seq_lens_k"), whole),
+        **dict.fromkeys(("max_length_q", "max_length_k"), longest),
+    }
+    for name in columns[0].keys() - made.keys():
+        parts = [column[name] for column in columns]
+        if torch.is_tensor(parts[0]) and name != "prompt_length":
+            if any(part.shape[-1:] != (total,) for part, total in zip(parts, totals, strict=True)):
+                return None
+            made[name] = torch.cat(parts, dim=-1)
+        elif not said_alike(parts):
+            return None
+        else:
+            made[name] = parts[0]
+    return made
+
+
+def said_alike(parts: list[Any]) -> bool:
+    """Whether what stands beside the tokens of several columns is the same for all, such as the length of a prompt."""
+    import torch
+
+    return all(part is parts[0] or bool(torch.as_tensor(part == parts[0]).all()) for part in parts[1:])

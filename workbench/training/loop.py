@@ -5,6 +5,7 @@ Only the worker process imports this module.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import math
@@ -30,8 +31,9 @@ from workbench.files import replace_text
 from workbench.recipe import Recipe
 from workbench.spaces import tokens_once
 from workbench.spaces.ahead import ahead, one_at_a_time
-from workbench.spaces.lean import Lean, reads_tokens
-from workbench.spaces.packed import InHalf, computes_bf16, packed_lengths
+from workbench.spaces.joined import Joined, asks_once
+from workbench.spaces.lean import Lean
+from workbench.spaces.packed import InHalf, computes_bf16, packed_lengths, reads_tokens
 from workbench.steps import batched_rows, steps_of
 from workbench.training.film import Filming
 from workbench.training.folder import CHECKPOINT_STATE, RunFolder, step_of
@@ -42,6 +44,8 @@ from workbench.training.split import Split
 LOSS_WEIGHTS = "loss_weights.pt"
 # Where the processor waits for the model, and so many batches that it makes meanwhile
 AHEAD_ON, AHEAD = {"cuda"}, 2
+# Where a pass costs its start, so that the columns of a batch go through in one
+JOIN_ON = {"cuda"}
 
 
 @dataclass
@@ -216,10 +220,13 @@ class RunTrainer(SentenceTransformerTrainer):
         self._lean = Lean(parts["model"]) if grouped else None
         if self._lean:
             parts["model"].forward = self._lean
+        passes = recipe.method == "full" and (self._lean or packed)
+        joins = passes and parts["model"].device.type in JOIN_ON and asks_once(recipe.loss)
+        self._joined = Joined(parts["model"]) if joins else None
+        if self._joined:
+            parts["model"].forward = self._joined
         self._own_loss: torch.nn.Module = parts["loss"]
         self._split = Split(parts["model"], parts["loss"], self._did_not_fit) if recipe.method == "full" else None
-        if self._split:
-            parts["model"].forward = self._split
         super().__init__(callbacks=[recorder], **parts)
         for callback in (PrinterCallback, ProgressCallback):
             self.remove_callback(callback)
@@ -250,6 +257,13 @@ class RunTrainer(SentenceTransformerTrainer):
         said = " ".join(why.split())[:300]
         self.recorder.health.write("split", step=self.state.global_step + 1, places=places, part_places=part, why=said)
 
+    def collect_features(self, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], torch.Tensor | None]:
+        """The features of each column, which the loss passes on, and the labels."""
+        features, labels = super().collect_features(inputs)
+        if self._joined:
+            self._joined.expect(features)
+        return features, labels
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -257,7 +271,8 @@ class RunTrainer(SentenceTransformerTrainer):
         features, _ = self.collect_features(inputs)
         rows, tokens, padded = counts(features)
         computed = self._lean.places if self._lean else 0
-        loss: Any = super().compute_loss(model, inputs, return_outputs=False, num_items_in_batch=num_items_in_batch)
+        with self._joined.expected() if self._joined else contextlib.nullcontext():
+            loss: Any = super().compute_loss(model, inputs, return_outputs=False, num_items_in_batch=num_items_in_batch)
         padded = (self._lean.places - computed if self._lean else 0) or padded
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -1,0 +1,108 @@
+"""All columns of a batch through the model in one pass, where starting a pass costs more than computing it.
+
+A GPU waits while the kernels of a pass are started, one by one, whatever their size. The losses that take the vectors of
+each column once do not mind whether they come from one pass or from several: the same vectors, up to rounding, and other
+dropout. The library itself joins the columns behind the first one, though not in batches without padding. This module
+imports torch: only the worker imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.losses.merged_forward import column_merging_disabled
+from torch.nn.functional import pad
+
+from workbench.recipe import Loss
+from workbench.spaces.packed import join_packed, said_alike
+
+# Losses that ask for the vectors of each column of the batch once, and do nothing else with it
+ASK_ONCE = {
+    "AnglELoss", "ContrastiveLoss", "CoSENTLoss", "CosineSimilarityLoss", "DistillKLDivLoss", "EmbedDistillLoss",
+    "GISTEmbedLoss", "GlobalOrthogonalRegularizationLoss", "MSELoss", "MarginMSELoss", "MultipleNegativesRankingLoss",
+    "MultipleNegativesSymmetricRankingLoss", "OnlineContrastiveLoss", "SoftmaxLoss", "TripletLoss",
+}  # fmt: skip
+# Losses that hand the batch to the one within them once
+AROUND = {"MatryoshkaLoss"}
+
+
+def asks_once(loss: Loss) -> bool:
+    """Whether a loss asks for the vectors of each column once."""
+    inner = loss.parameters.get("loss")
+    return asks_once(inner) if loss.name in AROUND and isinstance(inner, Loss) else loss.name in ASK_ONCE
+
+
+class Joined:
+    """Stands in the place of a model's `forward`: the first column that is asked for brings the vectors of all.
+
+    Args:
+        model: the model; what stands in the place of its `forward` now computes the pass.
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self._pass: Callable[..., dict[str, Any]] = model.forward
+        self._pads = {"input_ids": getattr(getattr(model[0], "tokenizer", None), "pad_token_id", None) or 0}
+        self._columns: list[dict[str, Any]] = []
+        self._made: list[torch.Tensor] = []
+
+    @contextmanager
+    def expected(self) -> Iterator[None]:
+        """A loss of the columns that are told in here by `expect`; what was made for it is let go at the end."""
+        try:
+            with column_merging_disabled():
+                yield
+        finally:
+            self._columns, self._made = [], []
+
+    def expect(self, columns: list[dict[str, Any]]) -> None:
+        """Features of each column of the batch, the very objects that the loss will pass on."""
+        self._columns, self._made = list(columns), []
+
+    def __call__(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """As the model's own `forward`."""
+        at = next((number for number, column in enumerate(self._columns) if column is features), None)
+        if at is None or options or not torch.is_grad_enabled():
+            return self._pass(features, **options)
+        if not self._made:
+            whole = join(self._columns, self._pads)
+            if whole is None:
+                self._columns = []
+                return self._pass(features)
+            made = self._pass(whole)["sentence_embedding"]
+            self._made = list(made.chunk(len(self._columns)))
+        features["sentence_embedding"] = self._made[at]
+        return features
+
+
+def join(columns: list[dict[str, Any]], pads: dict[str, int]) -> dict[str, Any] | None:
+    """Columns of equally many texts as one batch, column after column; None where they cannot be one.
+
+    Args:
+        columns: features of each, padded or packed.
+        pads: what stands where a text has no token, by name; 0 for others.
+    """
+    first = columns[0]
+    if len(columns) < 2 or any(column.keys() != first.keys() for column in columns):
+        return None
+    if "cu_seq_lens_q" in first:
+        return join_packed(columns)
+    ids: list[Any] = [column.get("input_ids") for column in columns]
+    if any(not torch.is_tensor(part) or part.ndim != 2 or len(part) != len(first["input_ids"]) for part in ids):
+        return None
+    width, made = max(part.shape[1] for part in ids), dict[str, Any]()
+    for name, value in first.items():
+        parts = [column[name] for column in columns]
+        if torch.is_tensor(value) and name != "prompt_length":
+            if any(part.shape != own.shape for part, own in zip(parts, ids, strict=True)):
+                return None
+            wide = [pad(part, (0, width - part.shape[1]), value=pads.get(name, 0)) for part in parts]
+            made[name] = torch.cat(wide)
+        elif not said_alike(parts):
+            return None
+        else:
+            made[name] = value
+    return made
