@@ -35,7 +35,7 @@ from workbench.plots.similarity import change_figure
 from workbench.recipe import DEFAULT_MODEL, Loss, Recipe
 from workbench.spaces.encode import embed
 from workbench.spaces.engine import engine
-from workbench.spaces.evaluate import Delta, Score
+from workbench.spaces.evaluate import IN_BRACKETS, score_rows
 from workbench.spaces.film import film_maps
 from workbench.spaces.measures import Measures, measures
 from workbench.spaces.project import Engine, Projection, project
@@ -211,7 +211,8 @@ def _report(
             Section(
                 "Before and after: similarities",
                 "Eight sentences on four subjects. Blue in the difference: closer than before; red: farther.",
-                figures=[change_figure(before, after)],
+                [Table(["", "sentence"], [[place, text] for place, text in enumerate(before.texts, 1)])],
+                [change_figure(before, after)],
             ),
             _changed_section(scores),
             Section("The model card", f"It lies in {run.files.card}.", code=run.card),
@@ -237,22 +238,10 @@ def _film_section(run: Run) -> Section:
 
 
 def _scores_section(scores: dict[str, Any], first: str, second: str) -> Section:
-    rows = []
-    for name, score in scores["after"]["scores"].items():
-        rows.append(
-            [
-                name,
-                str(Score(**scores["before"]["scores"][name])),
-                str(Score(**score)),
-                str(Delta(**scores["change"]["delta"][name])),
-                score["n"],
-            ]
-        )
-    note = f"Scores of both models on the same {scores['after']['rows']:,} rows ({scores['after']['note']}). In brackets 95% bootstrap intervals; a difference whose interval holds zero is within the noise."
     return Section(
         "Scores",
-        note,
-        tables=[Table(["score", first, second, "difference", "n"], rows)],
+        f"Both models on {scores['after']['note']}. {IN_BRACKETS}",
+        tables=[Table(["score", first, second, "difference", "n"], score_rows(scores))],
         figures=[scores_figure(scores)],
     )
 
@@ -277,7 +266,7 @@ def _stats_section(stats: TokenStats) -> Section:
 
 def _checks_section(findings: Findings) -> Section:
     rows = [[finding.severity, finding.message, finding.why] for finding in findings]
-    table = Table(["", "what", "why it matters"], rows) if rows else Table([], [], "nothing found")
+    table = Table(["", "what", "why it matters"], rows) if rows else Table([], [], "Nothing was found.")
     return Section("Checks before the run", f"{findings.about}.", tables=[table])
 
 
@@ -295,7 +284,7 @@ def _shown(value: object) -> str:
 
 def _changed_section(scores: dict[str, Any], rows: int = 8) -> Section:
     change, primary = scores["change"], scores["after"]["primary"]
-    head = ["text", "wanted", f"{primary} before", "after"]
+    head = ["text", "belongs to it", f"{primary} before", "after"]
     tables = []
     for kind in ("gained", "lost"):
         listed = [
@@ -305,7 +294,7 @@ def _changed_section(scores: dict[str, Any], rows: int = 8) -> Section:
         tables.append(
             Table(head, listed, f"{change[kind]} {kind}; the {len(listed)} that changed most")
             if listed
-            else Table([], [], f"none {kind}")
+            else Table([], [], f"No row {kind}.")
         )
     return Section("What changed", f"Single rows whose {primary} rose or fell.", tables=tables)
 

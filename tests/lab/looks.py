@@ -77,9 +77,9 @@ PANELS: dict[str, Look] = {
     ),
 }
 # what sticks out of its place, and is therefore cut off or makes a scroll bar
-TIGHT = """output => [...output.querySelectorAll('.wb-panel *')]
+TIGHT = """output => [...output.querySelectorAll('.wb-panel, .wb-panel *')]
   .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 2 && !e.closest('svg, .js-plotly-plot, .wb-code, select'))
-  .filter(e => !['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
+  .filter(e => e.classList.contains('wb-panel') || !['auto', 'scroll'].includes(getComputedStyle(e).overflowX))
   .filter(e => !['INPUT', 'TEXTAREA'].includes(e.tagName))
   .map(e => `${e.tagName.toLowerCase()}.${e.className}: ${e.scrollWidth} px in ${e.clientWidth}: `
     + (e.textContent || e.title).slice(0, 60))

@@ -48,6 +48,8 @@ def browser(folder: Path, *, width: int = 1280, height: int = 900) -> Iterator[B
             chromium_sandbox=False,
             viewport={"width": width, "height": height},
             reduced_motion="reduce",
+            # as people see it: a bar shows what does not fit
+            ignore_default_args=["--hide-scrollbars"],
         )
         yield context
         context.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import plotly
 import pytest
 
 from tests.lab.hostile import STRINGS
@@ -128,3 +129,22 @@ def test_no_figure_offers_to_send_its_data_away(shown: Lab) -> None:
     titles = shown.page.locator(".modebar-btn").evaluate_all("buttons => buttons.map(button => button.dataset.title)")
     assert "Download plot as a PNG" in titles
     assert [title for title in titles if "Share" in title or "Plotly" in title] == []
+
+
+def test_a_figure_has_its_points_where_plotly_takes_longer_to_arrive_than_anywidget_waits(
+    server: Server, context: Any
+) -> None:
+    with Lab(server, context, "late") as lab:
+        lab.open(
+            "from workbench.plots import theme\nfrom workbench.widgets.figure import live\n"
+            "live(theme.figure('Late').add_scatter(x=[0, 1], y=[3, 1]))"
+        )
+        # the module comes 3 s after it was asked for
+        lab.page.evaluate(
+            """version => { let late; Object.defineProperty(globalThis, "__workbench_plotly_" + version, {
+              get: () => late,
+              set: module => { late = new Promise(done => setTimeout(() => done(module), 3000)) } }) }""",
+            plotly.__version__,
+        )
+        lab.run_all()
+        lab.page.wait_for_function("document.querySelectorAll('.js-plotly-plot .scatterlayer .point').length === 2")

@@ -120,7 +120,7 @@ def test_a_page_plays_alone_begins_still_and_lists_the_moments_in_numbers(monkey
     assert "Plotly.animate(" not in page, "it waits until it is asked to play"
     for its in made.numbers:
         assert f"<td>{its.mean_cosine:.4g}</td>" in page and f"<td>{its.effective_rank:.4g}</td>" in page
-    assert "Colour: column." in page
+    assert "Colour: the column that a text stands in." in page
 
 
 def test_a_page_of_the_most_texts_and_moments_stays_under_six_megabytes() -> None:

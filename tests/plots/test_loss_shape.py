@@ -278,7 +278,7 @@ def model(key: str = "rows") -> Any:
     import torch
 
     class Model(torch.nn.Module):
-        device = torch.device("cpu")
+        device, truncate_dim = torch.device("cpu"), None
 
         def forward(self, features: dict[str, Any]) -> dict[str, Any]:
             return {"sentence_embedding": features[key]}

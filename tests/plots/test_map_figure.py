@@ -130,6 +130,7 @@ def test_how_faithful_a_point_is_follows_one_scale_of_colours() -> None:
     ]
     assert [cloud.marker.color for cloud in made.data] == [REFERENCE, "#9A9A9A", AFTER]
     assert [cloud.marker.symbol for cloud in made.data] == ["triangle-down", "circle", "circle"]
+    assert {cloud.legendrank for cloud in made.data} == {None}, "the scale stands in its order"
     assert made.layout.legend.title.text == "nearest texts kept"
     assert "10 nearest texts in the space that are among its 10 nearest on the map" in annotations(made).replace(
         "<br>", " "

@@ -73,6 +73,11 @@ def test_only_a_page_with_webgl_may_write_programs_without_which_plotly_draws_no
     assert "script-src 'unsafe-inline' 'unsafe-eval';" in page("R", "", [Section("S", figures=[flat, gl])])
 
 
+def test_a_table_without_rows_is_its_caption_alone() -> None:
+    html = page("R", "", [Section("S", tables=[Table(["h"], [], "Nothing was found.")])])
+    assert '<p class="soft">Nothing was found.</p>' in html and "<table>" not in html
+
+
 def test_a_line_opens_to_its_tables_without_a_script() -> None:
     html = page("R", "", [Section("S", folds=[Fold("a <line>", [Table(["h"], [["cell"]], "caption")])])])
     assert "<details><summary>a &lt;line&gt;</summary>" in html and "<script" not in html

@@ -12,6 +12,7 @@ from workbench.plots.curves import course, curves_figure, loss_figure, score_fig
 from workbench.plots.lengths import lengths_figure
 from workbench.plots.scores import scores_figure
 from workbench.plots.svg import svg
+from workbench.plots.theme import REFERENCE
 
 EVENTS: list[dict[str, Any]] = [
     {"kind": "started", "attempt": 1},
@@ -93,6 +94,28 @@ def test_curves_of_a_run_are_marked_in_the_panel_of_the_loss_only() -> None:
     assert after.layout.shapes[0].xref == "x" and after.layout.shapes[0].x0 == 2
     assert [trace.name for trace in before.data] == [trace.name for trace in after.data]
     assert "✖ collapse" in annotations(after)
+
+
+def test_the_lines_to_beat_of_two_runs_have_the_colours_of_the_runs() -> None:
+    made = curves_figure({"a": course(EVENTS), "b": course(EVENTS)})
+    own = {trace.name: trace.line.color for trace in made.data if trace.name in "ab"}
+    beaten = [trace.line.color for trace in made.data if trace.line.dash == "dash"]
+    assert beaten == [own["a"], own["a"], own["b"], own["b"]]
+    assert [trace.name for trace in curves_figure({"a": course(EVENTS)}).data if trace.line.color == REFERENCE] == [
+        "loss of a model that has learnt nothing",
+        "score before training",
+    ]
+
+
+def test_a_run_without_scores_says_so_in_their_place() -> None:
+    steps = [event for event in EVENTS if event["kind"] == "step"]
+    assert "none so far" in annotations(curves_figure({"run": course(steps)}))
+    assert "none so far" not in annotations(curves_figure({"run": course(EVENTS)}))
+
+
+def test_the_one_score_before_training_is_not_lost_on_its_axis() -> None:
+    made = curves_figure({"run": course(EVENTS[:3])})
+    assert made.layout.yaxis2.autorangeoptions.include == pytest.approx((0.38, 0.42))
 
 
 # scores

@@ -24,7 +24,7 @@ def test_a_matrix_shows_its_numbers() -> None:
     made = of_one_model(record())
     assert made.data[0].text.tolist()[0] == ["1.00", "0.25", "0.25"]
     assert made.data[0].texttemplate == "%{text}"
-    assert list(made.layout.yaxis.ticktext) == ["1 text 0", "2 text 1", "3 text 2"]
+    assert list(made.layout.yaxis.ticktext) == ["1", "2", "3"]
 
 
 def test_a_large_matrix_keeps_its_numbers_for_the_hover() -> None:

@@ -71,3 +71,15 @@ def test_an_empty_figure_has_a_title_and_a_sentence() -> None:
 
 def test_there_are_as_many_symbols_as_colours_and_none_twice() -> None:
     assert len(set(theme.PALETTE)) == len(theme.PALETTE) == len(set(theme.SYMBOLS)) == len(theme.SYMBOLS)
+
+
+@pytest.mark.parametrize("ground", ["#FFFFFF", "#111111"])
+def test_the_colours_of_many_kinds_are_seen_on_light_and_on_dark(ground: str) -> None:
+    def light(colour: str) -> float:
+        parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        red, green, blue = (part / 12.92 if part <= 0.04 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    for colour in theme.MORE:
+        dark, bright = sorted((light(colour), light(ground)))
+        assert (bright + 0.05) / (dark + 0.05) >= 3, colour

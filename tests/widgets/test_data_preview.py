@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import threading
@@ -69,11 +70,11 @@ def test_the_first_page_is_there_before_anything_is_counted(
     panel = make()
     assert "<th scope='row'>10</th>" in panel._table.value and "… tokens" in panel._table.value
     assert [control.description for control in panel._filters.buttons.values()] == [
-        "all 60",
-        "duplicates …",
-        "empty …",
-        "suspicious encoding …",
-        "over the limit …",
+        "all: 60",
+        "duplicates: …",
+        "empty: …",
+        "suspicious encoding: …",
+        "over the limit: …",
     ]
     panel.close()
     go.set()
@@ -82,11 +83,11 @@ def test_the_first_page_is_there_before_anything_is_counted(
 def test_filters_get_their_counts_and_the_histogram_comes(make: Callable[..., DataPreview]) -> None:
     panel = settled(make())
     assert [control.description for control in panel._filters.buttons.values()] == [
-        "all 60",
-        "duplicates 1",
-        "empty 2",
-        "suspicious encoding 2",
-        "over 64 tokens 0",
+        "all: 60",
+        "duplicates: 1",
+        "empty: 2",
+        "suspicious encoding: 2",
+        "over 64 tokens: 0",
     ]
     assert "<svg" in panel._lengths.value and panel.message.startswith("Counted the tokens of 60 rows with")
     assert "4 tokens" in panel._table.value and "… tokens" not in panel._table.value
@@ -134,7 +135,8 @@ def test_the_pager_stops_at_both_ends(make: Callable[..., DataPreview]) -> None:
     assert panel.page == 4
     button(panel, "Previous").click()
     button(panel, "First").click()
-    assert panel.page == 1 and "of 6. Rows 1 to 10 of 60" in panel._pager._said.value
+    assert panel.page == 1 and "Rows 1 to 10 of 60" in panel._pager._said.value
+    assert panel._pager._of.value == "of 6"
 
 
 def test_what_is_cut_is_grey_with_the_limit_in_words(make: Callable[..., DataPreview]) -> None:
@@ -144,7 +146,7 @@ def test_what_is_cut_is_grey_with_the_limit_in_words(make: Callable[..., DataPre
         in panel._table.value
     )
     assert "82 tokens, end cut" in panel._table.value and "3 tokens<" in panel._table.value
-    assert button(panel, "over 64 tokens 1")
+    assert button(panel, "over 64 tokens: 1")
 
 
 def test_another_model_counts_again(make: Callable[..., DataPreview], tiny_static: Path) -> None:
@@ -182,7 +184,10 @@ def test_a_newer_request_makes_a_running_count_void(
     go.set()
     settled(panel)
     assert (
-        ended == [] and button(panel, "all 7") and button(panel, "duplicates 0") and panel.message.endswith(panel.model)
+        ended == []
+        and button(panel, "all: 7")
+        and button(panel, "duplicates: 0")
+        and panel.message.endswith(panel.model)
     )
 
 
@@ -197,7 +202,7 @@ def test_roles_are_used_together_so_that_two_can_be_swapped(make: Callable[..., 
     button(panel, "Use these roles").click()
     settled(panel)
     assert panel.data.texts == ("positive", "anchor") and seen == [panel.data]
-    assert button(panel, "Use these roles").disabled and button(panel, "duplicates 1")
+    assert button(panel, "Use these roles").disabled and button(panel, "duplicates: 1")
     assert panel._table.value.index(">positive<") < panel._table.value.index(">anchor<")
 
 
@@ -209,7 +214,7 @@ def test_roles_that_do_not_fit_are_a_sentence_and_the_controls_go_back(make: Cal
     settled(panel)
     assert "expected texts in column 'score' of DataFrame for the role negative" in panel.message
     assert panel.data is before and panel._roles.controls["score"].value == "score"
-    assert "role='alert'" in panel._line.value and button(panel, "duplicates 1")
+    assert "role='alert'" in panel._line.value and button(panel, "duplicates: 1")
 
 
 def test_another_part_of_the_source_is_one_choice(make: Callable[..., DataPreview], tmp_path: Path) -> None:
@@ -220,7 +225,7 @@ def test_another_part_of_the_source_is_one_choice(make: Callable[..., DataPrevie
     panel._parts.value = "test"
     settled(panel)
     assert (panel.data.split, len(panel.data), panel._parts.value) == ("test", 12, "test")
-    assert "part test: 12 rows" in panel._title.value and button(panel, "all 12")
+    assert "part test: 12 rows" in panel._title.value and button(panel, "all: 12")
     assert "split='test'" in panel.code
     (tmp_path / "train.jsonl").write_text("no table")
     panel._parts.value = "train"
@@ -371,7 +376,7 @@ def test_a_million_rows_are_paged_without_reading_more_than_a_page(
         monkeypatch.setattr(Examples, name, lambda *_: pytest.fail("read the table"))
     panel = make(data)
     button(panel, "Last").click()
-    assert panel.page == 100_000 and ">999999<" in panel._table.value and button(panel, "all 1,000,000")
+    assert panel.page == 100_000 and ">999999<" in panel._table.value and button(panel, "all: 1,000,000")
     assert read == [10, 10]
 
 
@@ -402,7 +407,7 @@ def test_a_model_that_is_not_here_is_fetched_only_when_asked(
     monkeypatch.setattr(hub, "download", lambda name, _: asked.append(name) or pytest.fail("fetched"))
     panel = settled(make(model="nobody/nothing"))
     assert asked == [] and "press “over the limit” to fetch it and count" in panel.message
-    assert button(panel, "duplicates 1") and button(panel, "over the limit: not counted")
+    assert button(panel, "duplicates: 1") and button(panel, "over the limit: not counted")
     assert "No tokens were counted" in panel._lengths.value and "… tokens" not in panel._table.value
     monkeypatch.undo()
     button(panel, "over the limit").value = True
@@ -426,7 +431,7 @@ def test_a_tokenizer_that_needs_transformers_is_read_in_the_engine(
 
     monkeypatch.setattr(counting, "engine", Inline)
     panel = settled(make(pd.DataFrame({"text": ["the cat " * 9, "cat"]}), model=tmp_path))
-    assert set(called) == {"pieces", "quality"} and button(panel, "over 8 tokens 1")
+    assert set(called) == {"pieces", "quality"} and button(panel, "over 8 tokens: 1")
     assert "20 tokens, over the limit; where it is cut is not known" in panel._table.value
 
 
@@ -452,7 +457,7 @@ def test_opening_and_counting_loads_no_torch(tiny_bert: Path) -> None:
     code = (
         "import sys, pandas\nfrom workbench.widgets.data_preview import DataPreview\n"
         f"panel = DataPreview(pandas.DataFrame({{'text': ['caf\\u00e9', 'schÃ¶n']}}), model={str(tiny_bert)!r})\n"
-        "panel.settle(60)\nassert 'suspicious encoding 1' == panel._filters.buttons['encoding'].description\n"
+        "panel.settle(60)\nassert 'suspicious encoding: 1' == panel._filters.buttons['encoding'].description\n"
         "heavy = ('torch', 'transformers', 'sentence_transformers', 'umap', 'sklearn', 'matplotlib')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -487,3 +492,13 @@ def test_a_page_is_counted_while_the_whole_table_is_being_counted(
     settled(panel)
     assert "<th scope='row'>11</th>" in seen[0] and " tokens<" in seen[0] and "… tokens" not in seen[0]
     assert seen[1] == "Counting the tokens of 5 of 60 rows …"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "widths"),
+    [((700, 10, 10), ["auto", "20%", "20%"]), ((60, 20, 40), ["auto"] * 3), ((0, 0), ["auto"] * 2)],
+)
+def test_columns_of_short_texts_give_way_to_one_of_long_texts(lengths: tuple[int, ...], widths: list[str]) -> None:
+    data = load(pd.DataFrame([{f"c{n}": "x" * length for n, length in enumerate(lengths)}]))
+    html = page_html(read_page(data, [0]), {}, limit=None, pending="")
+    assert re.findall(r"<th scope='col' style='width:([^']+)'>c", html) == widths

@@ -79,7 +79,7 @@ def test_nothing_is_encoded_before_the_click(open_map: Open, engine: FakeEngine)
     panel.settle(60)
     assert engine.asked == ["embed", "project", "measures"] and engine.models == ["some/model"]
     assert panel.space.texts == tuple(TEXTS) and panel.projection.engine == "umap"
-    assert "Drawn: 6 texts" in panel.message and "trustworthiness 0.987" in panel.message
+    assert panel.message == "Drawn: 6 texts" and "trustworthiness 0.987" in panel._parts.caption.value
     assert "trustworthiness 0.987" in panel._parts.caption.value
 
 
@@ -233,7 +233,7 @@ def test_above_the_limit_a_sample_is_drawn_and_stated(open_map: Open, monkeypatc
     monkeypatch.setattr(stages, "MAP_UP_TO", 10)
     panel = open_map(space(25), None)
     assert len(panel.space) == 25 and np.isfinite(panel.projection.xy[:, 0]).sum() == 10
-    assert "10 of 25 drawn, a sample with seed 0" in panel.message
+    assert "10 of 25 drawn, a sample with seed 0" in panel._parts.caption.value
     assert "10 of 25 drawn, a sample with seed 0" in panel._parts.caption.value
 
 

@@ -70,7 +70,15 @@ def pickled(folder: Path) -> Path:
 def test_it_opens_with_the_default_and_its_known_facts_at_once() -> None:
     panel = ModelPicker()
     assert (panel.model, panel.batch_size, panel.texts, panel.tokens) == (DEFAULT_MODEL, 16, 2, 128)
-    for fact in ("22.7 million", "384 numbers a vector", "256 tokens", "apache-2.0", "2e-05", "about 2.5 GB", "Small"):
+    for fact in (
+        "22.7 million",
+        "384 numbers per vector",
+        "256 tokens",
+        "apache-2.0",
+        "2e-05",
+        "about 2.5 GB",
+        "Small",
+    ):
         assert fact in panel._facts.value
     assert panel.code == f"model = {DEFAULT_MODEL!r}"
     assert names(panel) == list(models.KNOWN)

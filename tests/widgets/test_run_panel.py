@@ -41,7 +41,7 @@ def test_a_finished_run_shows_its_outcome_curves_card_and_recipe(make_run: MakeR
     panel = RunPanel(run=run, runs=tmp_path / "runs")
     until(lambda: "0.600" in panel.message)
     assert panel.message == (
-        "finished: cosine_ndcg@10 0.500 → 0.600, difference +0.100 [+0.080, +0.120], on 72 held-out units of glossary/qa test"
+        "finished: cosine_ndcg@10 0.500 → 0.600, difference +0.100 [+0.080, +0.120], on glossary/qa test (216 rows; 72 queries over 216 texts)"
     )
     assert {trace.name for trace in panel._pane.figure.data} >= {"first", "score before training"}
     assert list(panel._pane.figure.data[0].y) == [2.0, 1.0]

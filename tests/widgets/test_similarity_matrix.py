@@ -310,7 +310,7 @@ def test_more_than_thirty_sentences_are_said_and_the_first_thirty_shown(
 @pytest.mark.parametrize("texts", [(), ("a",)])
 def test_few_sentences_give_small_tables(texts: tuple[str, ...], open_panel: Callable[..., SimilarityMatrix]) -> None:
     panel = look(open_panel(texts, tuned="tuned"))
-    assert panel.message == ("1 sentence compared" if texts else "Type sentences, one a row")
+    assert panel.message == ("1 sentence compared" if texts else "Type sentences, one per line")
     assert [len(table["values"]) for table in tables(panel)] == ([1, 1, 1] if texts else [])
     assert "alert" not in panel._line.value
     panel.static()

@@ -209,7 +209,7 @@ def test_a_pair_ends_with_its_row_but_not_while_that_is_typed_anew(fake: Fake, o
     panel.pair = (0, 1)
     type_in(panel, "")
     panel.settle(60)
-    assert panel.pair is None and HINT in box(panel) and panel.message == "Type sentences, one a row"
+    assert panel.pair is None and HINT in box(panel) and panel.message == "Type sentences, one per line"
 
 
 def test_after_a_failure_there_are_no_tokens_of_other_sentences(fake: Fake, open_panel: Open) -> None:

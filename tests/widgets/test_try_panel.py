@@ -87,6 +87,7 @@ def test_opening_tries_nothing_and_says_what_to_do(open_panel: Open, engine: Fak
     panel = open_panel()
     assert engine.asked == [] and panel.tries == ()
     assert "Change a parameter, or click Try" in panel._scores.value
+    assert panel.list.layout.display == "none", "no empty list"
     assert panel.trial.method == "adapter" and panel.trial.learning_rate == 1e-3
     assert eval(panel.code.removeprefix("wb.try_adapter(")[:-1], {"wb": wb}) == panel.trial
 
@@ -98,7 +99,8 @@ def test_a_changed_parameter_is_tried_and_the_newest_comes_last(open_panel: Open
     panel.form.controls["scale"].value = 60.0
     panel.settle(60)
     assert [made.recipe.loss.parameters["scale"] for made in panel.tries] == [30.0, 60.0]
-    assert panel.list.index == 1
+    assert panel.list.index == 1 and panel.list.layout.display == "flex"
+    assert panel.list.description == "Tries (cosine_ndcg@10), newest last", "the number is named"
     assert [line.split("(")[1].split(")")[0] for line, _ in panel.list.options] == ["scale 30.0", "scale 60.0"]
     assert "64 weights of a linear map" in panel._scores.value and "cosine_ndcg@10" in panel._scores.value
     assert panel.message.startswith("cosine_ndcg@10 ")

@@ -41,6 +41,11 @@ def colour_choices(examples: Examples) -> tuple[str, ...]:
     return tuple(few) + ((COLUMN,) if len(examples.texts) > 1 and COLUMN not in few else ())
 
 
+def colour_words(by: str) -> str:
+    """What a colour stands for as a sentence, empty for none."""
+    return f"Colour: {'the column that a text stands in' if by == COLUMN else by}. " if by else ""
+
+
 def labels_of(examples: Examples, texts: Sequence[str], by: str) -> tuple[str, ...]:
     """A label for each of the texts.
 

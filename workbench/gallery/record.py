@@ -69,7 +69,7 @@ class Entry:
     def _parts(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         return (
             ("The card", tuple(f"{name}: {_shown(value)}" for name, value in self.card.items())),
-            ("Other here", self.stand_ins),
+            ("What differs here", self.stand_ins),
             ("What its log means", self.log_meaning()),
             ("Mended", (f"{self.remedy}.",)),
         )

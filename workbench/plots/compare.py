@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 import plotly.graph_objects as go
 
+from workbench.data.distinct import colour_words
 from workbench.plots import theme as house
 from workbench.plots.map import sentences, settings_of
 from workbench.plots.pair import PAIR_UP_TO, pair_figure
@@ -97,7 +98,7 @@ def _scores(made: Comparison) -> Section | None:
     names = short_names(made)
     kept = made.kept(0)
     rows = [[*said, f"{n:,}"] for *said, n in score_rows(kept)]
-    note = f"Of the same {made.after.rows:,} rows ({made.after.note}). {IN_BRACKETS}"
+    note = f"Both models on {made.after.note}. {IN_BRACKETS}"
     title = f"Scores before and after, {made.after.rows:,} rows"
     return Section(
         "Scores", note, [Table(["score", *names, "difference", "n"], rows)], [scores_figure(kept, title=title)]
@@ -128,8 +129,7 @@ def _maps(made: Comparison) -> list[Section]:
     if made.maps is None:
         return []
     first, second = made.maps
-    colour = f"Colour: {made.colour}. " if made.colour else ""
-    text = f"{colour}Both maps have one frame: the second starts from the first. Before: {first.caption}. After: {second.caption}."
+    text = f"{colour_words(made.colour)}Both maps have one frame: the second starts from the first. Before: {first.caption}. After: {second.caption}."
     figure = maps_figure(made, hover_bytes=HOVER_BYTES).update_traces(customdata=None)  # for clicks, which nobody hears
     sections = [Section("Maps", text, figures=[figure])]
     if made.displacement is not None:
@@ -181,9 +181,7 @@ def _matrix(made: Comparison) -> list[Section]:
     rows = [[place, _cut(words, LONG)] for place, words in enumerate(first.texts, 1)]
     title = f"Cosine similarity of {count} texts before and after"
     figure = change_figure(first, second, title=title)
-    return [
-        Section("Similarities", text, figures=[figure], folds=[Fold("The texts in full", [Table(["", "text"], rows)])])
-    ]
+    return [Section("Similarities", text, [Table(["", "text"], rows)], [figure])]
 
 
 def _made(made: Comparison) -> list[Section]:

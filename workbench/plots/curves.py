@@ -170,6 +170,8 @@ def curves_figure(courses: Mapping[str, Course], *, theme: str = "light") -> go.
     shown.update_layout(house.figure("", height=460, theme=theme).layout)
     for number, (run, record) in enumerate(courses.items()):
         colour = house.PALETTE[number % len(house.PALETTE)]
+        # the second colour is that of the second run
+        line = {"color": house.REFERENCE if len(courses) == 1 else colour, "dash": "dash"}
         for (part, unit), (row, column) in zip(PARTS, places, strict=True):
             trace = go.Scatter(
                 x=record.score_steps if part == "scores" else record.steps,
@@ -184,31 +186,38 @@ def curves_figure(courses: Mapping[str, Course], *, theme: str = "light") -> go.
             )
             shown.add_trace(trace, row=row, col=column)
         shown.add_trace(
-            _dashed(record.steps, record.reference, "loss of a model that has learnt nothing", colour, number),
+            _dashed(record.steps, record.reference, "loss of a model that has learnt nothing", line, number),
             row=1,
             col=1,
         )
         _draw_marks(shown, record, colour=colour, row=1, col=1)
         before = [record.scores[0]] * 2 if record.scores else []
         ends = [0, max([*record.steps[-1:], *record.score_steps[-1:], 1])] if before else []
-        shown.add_trace(_dashed(ends, before, "score before training", colour, number), row=1, col=3)
+        shown.add_trace(_dashed(ends, before, "score before training", line, number), row=1, col=3)
     for row, column in places:
-        shown.update_yaxes(exponentformat="e", row=row, col=column)
+        # a rate that never changes would stand between -1 and 1
+        shown.update_yaxes(exponentformat="e", rangemode="tozero" if row == 2 else None, row=row, col=column)
         shown.update_xaxes(title="optimizer step" if row == 2 else None, row=row, col=column, rangemode="tozero")
+    shown.update_xaxes(title_font={"size": 12})
+    base = next((record.scores[0] for record in courses.values() if record.scores), None)
+    if base is not None:  # else the axis of the one score that there is at first would reach from below 0 to over 1
+        shown.update_yaxes(autorangeoptions={"include": [base - 0.02, base + 0.02]}, row=1, col=3)
+    if not any(record.score_steps for record in courses.values()):
+        shown.add_annotation(text="none so far", x=0.5, y=0.5, xref="x2 domain", yref="y2 domain", showarrow=False)
     shown.update_annotations(font={"size": 12})
     shown.update_layout(margin={"l": 48, "r": 12, "t": 24, "b": 84}, legend={"y": -0.2})
     return shown
 
 
-def _dashed(x: Sequence[int], y: Sequence[float | None], name: str, colour: str, number: int) -> go.Scatter:
-    line = {"color": house.REFERENCE if number == 0 else colour, "dash": "dash"}
+def _dashed(x: Sequence[int], y: Sequence[float | None], name: str, line: Mapping[str, str], number: int) -> go.Scatter:
     return go.Scatter(
         x=x,
         y=y,
         name=name,
         legendgroup=name,
+        legendrank=1001,  # after the runs
         showlegend=number == 0,
         mode="lines",
-        line=line,
+        line=dict(line),
         hovertemplate=f"{name}: %{{y:.4g}}<extra></extra>",
     )

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from workbench.data.distinct import colour_words
 from workbench.plots import theme as house
 from workbench.plots.map import add_caption, clouds, points
 from workbench.plots.report import Section, Table, page
@@ -152,7 +153,7 @@ def moment_figure(maps: FilmMaps, place: int, *, title: str = "", theme: str = "
         trace.x, trace.y = moved.x, moved.y
     _axes(shown, maps)
     add_caption(shown, maps.caption)
-    shown.layout.annotations[-1].update(text=house.text(maps.caption, 460, width=96), y=-0.36 if title else -0.2)
+    shown.layout.annotations[-1].update(text=house.text(maps.caption, 460, width=76), y=-0.36 if title else -0.2)
     shown.update_layout(
         margin={"b": 150, "l": 48, "r": 16, "t": 64 if title else 40},
         legend={**(IN_A_LINE if len(parts) <= A_LINE else IN_A_COLUMN), "font": {"size": 11}},
@@ -177,10 +178,9 @@ def film_page(maps: FilmMaps) -> str:
     head = ["step", "epoch", "loss", "mean cosine", "effective rank", "neighbours changed", "n", "seconds", ""]
     meaning = (
         f"Mean cosine of two different texts; effective rank: how many directions the vectors use; neighbours changed: mean share of the "
-        f"{NEIGHBOURS} nearest texts that are not those of the first moment (1 - Jaccard); seconds that the look took, next to none where the vectors came with the scores."
+        f"{NEIGHBOURS} nearest texts that are not those of the first moment (1 − Jaccard); seconds that the look took, next to none where the vectors came with the scores."
     )
-    colour = f" Colour: {film.by}." if film.by else ""
-    what = f"Play, or drag the slider. All moments are drawn in the same frame.{colour}"
+    what = f"Play, or drag the slider. All moments are drawn in the same frame. {colour_words(film.by)}"
     return page(
         f"Film of {film.name}",
         film.about,

@@ -47,12 +47,14 @@ class Cloud:
         rows: int64, shape (m,): their row numbers in the space.
         colour: as #rrggbb.
         symbol: plotly's name of it.
+        last: it stands last in the legend.
     """
 
     name: str
     rows: np.ndarray
     colour: str
     symbol: str
+    last: bool = False
 
 
 def map_figure(
@@ -221,7 +223,7 @@ def clouds(rows: np.ndarray, labels: Sequence[str] | None, shares: np.ndarray | 
     made = [Cloud(name, its, *_look(number)) for number, (name, its) in enumerate(groups)]
     if len(names) > COLOURS:  # in grey and below, where they do not drown the labels that are named
         others = f"others ({len(names) - len(kept)} labels)"
-        made.insert(0, Cloud(others, rows[~np.isin(place, kept)], OTHERS, house.SYMBOLS[0]))
+        made.insert(0, Cloud(others, rows[~np.isin(place, kept)], OTHERS, house.SYMBOLS[0], last=True))
     return made
 
 
@@ -253,14 +255,14 @@ def points(
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 0.12}},
         showlegend=bool(cloud.name),
-        legendrank=OTHERS_RANK if cloud.colour == OTHERS else None,
+        legendrank=OTHERS_RANK if cloud.last else None,
     )
 
 
 def add_caption(shown: go.Figure, text: str) -> None:
     """A sentence under the axes; any text, it is escaped."""
     shown.add_annotation(
-        text=house.text(text, 420, width=100),
+        text=house.text(text, 420, width=86),  # has room in a page of 700 px
         x=0,
         y=-0.13,
         xref="paper",
@@ -274,12 +276,10 @@ def add_caption(shown: go.Figure, text: str) -> None:
 
 
 def _look(place: int) -> tuple[str, str]:
-    """Colour and symbol number `place`: the palette, then its lighter and its darker shades."""
+    """Colour and symbol number `place`: every pair of them is another one."""
+    colours = (*house.PALETTE, *house.MORE)
     turn, number = divmod(place, len(house.PALETTE))
-    base = np.array([int(house.PALETTE[number][at : at + 2], 16) for at in (1, 3, 5)], dtype=float)
-    mixed = base + (255 - base) * 0.5 if turn == 1 else base * 0.55 if turn == 2 else base
-    colour = "#" + "".join(f"{round(part):02X}" for part in mixed)
-    return colour, house.SYMBOLS[(turn + number) % len(house.SYMBOLS)]
+    return colours[place % len(colours)], house.SYMBOLS[(turn + number) % len(house.SYMBOLS)]
 
 
 def _shade(share: float) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench.data.distinct import colour_words
 from workbench.plots.map import drawn_rows, map_caption, map_figure, sentences, settings_of
 from workbench.plots.report import Section, Table, page
 from workbench.spaces.measures import UNTUNED_ON, Measures
@@ -26,7 +27,7 @@ def map_page(projection: Projection, measured: Measures, *, name: str, by: str =
     purity = f" Neighbour purity is that of: {by}." if by else ""
     record = [[name.replace("_", " "), value] for name, value in settings_of(projection).items()]
     sections = [
-        Section("Map", f"Colour: {by}." if by else "", figures=[figure]),
+        Section("Map", colour_words(by), figures=[figure]),
         Section("What the map has kept of the space", tables=[kept]),
         Section("Measures of the space", measured.verdict + purity, tables=[measures_table(measured)]),
         Section("How to draw it again", tables=[Table(["setting", "value"], record)]),

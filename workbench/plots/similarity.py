@@ -13,7 +13,7 @@ from workbench.spaces.similarity import Similarity
 def change_figure(
     before: Similarity, after: Similarity, *, title: str = "Cosine similarity before and after", theme: str = "light"
 ) -> go.Figure:
-    """Base, tuned and difference in one row. Both records hold the same texts."""
+    """Base, tuned and difference in one row, by the numbers of the texts. Both records hold the same texts."""
     if not before.texts:
         return house.empty(title, "There are no texts to compare.", theme=theme)
     shown = make_subplots(rows=1, cols=3, subplot_titles=["before", "after", "after − before"], horizontal_spacing=0.04)
@@ -26,7 +26,7 @@ def change_figure(
         row=1,
         col=3,
     )
-    _axes(shown, before.texts)
+    _axes(shown, len(before.texts))
     for column in (2, 3):
         shown.update_yaxes(showticklabels=False, row=1, col=column)
     models = (f"before: {before.model}", f"after: {after.model}")
@@ -42,7 +42,7 @@ def change_figure(
         xanchor="left",
         yanchor="top",
     )
-    shown.update_layout(margin={"t": 84, "l": 240, "b": 92})
+    shown.update_layout(margin={"t": 84, "l": 32, "b": 92})
     return shown
 
 
@@ -61,13 +61,9 @@ def _heat(matrix: np.ndarray, texts: tuple[str, ...], *, lowest: float, highest:
     )
 
 
-def _axes(shown: go.Figure, texts: tuple[str, ...]) -> None:
-    places = list(range(len(texts)))
+def _axes(shown: go.Figure, count: int) -> None:
+    places = list(range(count))
     shown.update_xaxes(tickvals=places, ticktext=[str(n + 1) for n in places], side="bottom")
     shown.update_yaxes(
-        tickvals=places,
-        ticktext=[f"{n + 1} {house.text(text, 34)}" for n, text in enumerate(texts)],
-        autorange="reversed",
-        ticklabelstandoff=6,
+        tickvals=places, ticktext=[str(n + 1) for n in places], autorange="reversed", ticklabelstandoff=6
     )
-    shown.update_layout(margin={"l": 240})

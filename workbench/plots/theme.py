@@ -10,6 +10,8 @@ from workbench.errors import DataError
 
 # Okabe & Ito 2008: distinguishable with the usual colour-vision deficiencies
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#5E4FA2", "#666666")
+# for more kinds than nine: as far from a white ground as from a black one
+MORE = ("#2A8C96", "#B5483B", "#7A8B1E", "#B04A9E", "#A9702F", "#4F7DBB", "#5B9A3C", "#9467BD", "#C2557F")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon")
 BEFORE, AFTER, REFERENCE = PALETTE[8], PALETTE[0], PALETTE[1]
 DIVERGING = "RdBu"

@@ -21,7 +21,7 @@ from workbench.widgets.given import Given
 from workbench.widgets.panel import Panel, Refusing
 from workbench.widgets.table import cut, table
 
-HEIGHT_PX = 420
+HEIGHT_PX = 560
 _WIDE = {"description_width": "initial"}
 _FIRST = "Read a card to see what it says, what it does not say or says wrongly, and to take the recipe that repeats its run; or look at a real run that went wrong, and why."
 
@@ -91,7 +91,7 @@ class CardPanel(Panel):
         )
         self._from = W.HBox([self._named, self._read, self._upload, self._examples], layout=row)
         self._html = W.HTML(f"<div class='wb-soft'>{_FIRST}</div>", layout=W.Layout(width="98%"))
-        self._box = W.Box([self._html], layout=W.Layout(height=f"{HEIGHT_PX}px", overflow="auto", display="block"))
+        self._box = W.Box([self._html], layout=W.Layout(max_height=f"{HEIGHT_PX}px", overflow="auto", display="block"))
         self._data = W.Text(
             description="Train it on",
             placeholder="what the card names; or a file, a shipped name such as glossary/qa, a Hub id",

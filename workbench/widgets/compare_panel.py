@@ -7,6 +7,7 @@ from typing import Any
 
 import traitlets as t
 
+from workbench.data.distinct import colour_words
 from workbench.plots.compare import maps_figure, noise_figure
 from workbench.spaces.comparing import comparing
 from workbench.spaces.comparison import Comparison
@@ -101,7 +102,7 @@ class ComparePanel(CompareState):
                     return
                 self._put(made)
             if made is not None and turn == self._turn:
-                self.say(f"Compared: {made.sentences[0]}", "good")
+                self.say("Compared", "good")
         finally:
             self._parts.stop.disabled = True
 
@@ -170,8 +171,7 @@ class ComparePanel(CompareState):
         made = self.change
         assert made is not None and made.maps is not None
         first, second = made.maps
-        colour = f"Colour: {made.colour}. " if made.colour else ""
-        return f"{colour}Before: {first.caption}. After, started from the first: {second.caption}."
+        return f"{colour_words(made.colour)}Before: {first.caption}. After, started from the first: {second.caption}."
 
     def _figure(self, limit: int = MAP_UP_TO, webgl: bool | None = None) -> Any:
         made = self.change

@@ -29,7 +29,7 @@ class CompareParts:
     """All widgets of a comparison, without what they do. A section is there once there is something in it."""
 
     def __init__(self) -> None:
-        wide = W.Layout(width="340px", max_width="98%")
+        wide = W.Layout(flex="1 1 340px", width="auto", max_width="98%")
         shared: dict[str, Any] = {"continuous_update": False, "placeholder": "name or folder", "layout": wide, **NAMED}
         self.before = W.Text(description="Model before", **shared)
         self.after = W.Text(description="Model after", **shared)
@@ -121,7 +121,7 @@ def scores_html(made: Comparison) -> str:
 
     kept = made.kept(0)
     names = (cut(name, 60) for name in short_names(made))
-    caption = f"On the same {made.after.rows:,} rows ({made.after.note}). {IN_BRACKETS}"
+    caption = f"Both models on {made.after.note}. {IN_BRACKETS}"
     drawn = svg(scores_figure(kept, title=f"Scores before and after, {made.after.rows:,} rows"), width=760)
     return table(["score", *names, "difference", "n"], score_rows(kept), caption=caption) + drawn
 

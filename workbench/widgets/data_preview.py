@@ -84,8 +84,8 @@ class DataPreview(PreviewState):
         self._roles = RoleForm(self._use_roles)
         self._filters = Choice(WIDTHS, self._filter_picked)
         self._pager = Pager(self._page_turned)
-        self._table = W.HTML(layout=W.Layout(width="100%"))
-        self._lengths = W.HTML(layout=W.Layout(width="100%", min_height="340px"))
+        self._table = W.HTML()
+        self._lengths = W.HTML()
 
     def _new_controls(self) -> None:
         """Controls that depend on the table: its parts and its columns."""
@@ -93,6 +93,7 @@ class DataPreview(PreviewState):
         splits = self.data.splits
         self._parts = W.Dropdown(options=splits, value=self.data.split, description="Part") if splits[1:] else None
         if self._parts:
+            self._parts.style.description_width, self._parts.layout.margin = "initial", "2px 2px 2px 16px"
             self._parts.observe(lambda change: self._part_picked(change["new"]), "value")
         self._top.children = (self._title, self._parts) if self._parts else (self._title,)
         self._title.value = f"<b>{escape(headline(self.data))}</b>"

@@ -167,7 +167,7 @@ class EmbeddingMap(MapSelecting):
         self._judge()
         self._changed()
         warning = f". {measured.verdict}" if measured.collapsed else ""
-        self.say(f"Drawn: {self._caption(self._limit)}{warning}", "" if warning else "good")
+        self.say(f"Drawn: {len(space):,} texts{warning}", "" if warning else "good")
 
     def _embedded(self, turn: int) -> Space | None:
         if isinstance(self.data, Space):

@@ -35,11 +35,18 @@ const load = async (model) => {
 };
 export default async () => {
   let inner;
-  const get = async (model) => inner ??= load(model).then(d => typeof d === "function" ? d() : d);
+  const begin = async (ctx) => {
+    const module = await load(ctx.model), w = typeof module === "function" ? await module() : module;
+    return [w, await w.initialize?.(ctx)];
+  };
   return {
-    async initialize(ctx) { const w = await get(ctx.model); return w.initialize?.(ctx) },
+    // not waited for: anywidget gives up after 2 s, and all that the figure is told then is lost, its points too
+    initialize(ctx) {
+      inner = begin(ctx);
+      return () => inner.then(([, end]) => end?.());
+    },
     async render(ctx) {
-      const w = await get(ctx.model), el = ctx.el;
+      const [w] = await inner, el = ctx.el;
       // plotly measures its width when it draws: not before the page has the element
       for (let k = 0; k < 50 && !el.isConnected; k++) await new Promise(done => setTimeout(done, 20));
       let remove;

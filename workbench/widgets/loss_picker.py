@@ -100,13 +100,13 @@ class LossPicker(Panel):
     def _build(self) -> None:
         wide = {"description_width": "initial"}
         self.select = W.Select(
-            description="Loss", rows=15, style=wide, layout=W.Layout(flex="1 1 320px", height="300px")
+            description="Loss (✗: unsuited)", rows=15, style=wide, layout=W.Layout(flex="1 1 320px", height="300px")
         )
         self.facts = W.HTML()
         self._about = W.Box([self.facts], layout=W.Layout(flex="2 1 380px", height="300px", overflow="auto"))
         self._about.layout.padding = "0 8px"
-        self._place = W.Box(layout=W.Layout(flex="1 1 380px", height="420px", overflow="auto"))
-        self.picture = W.HTML(layout=W.Layout(flex="1 1 380px", height="420px", overflow="auto"))
+        self._place = W.Box(layout=W.Layout(flex="1 1 380px", max_height="420px", overflow="auto"))
+        self.picture = W.HTML(layout=W.Layout(flex="1 1 380px", max_height="420px", overflow="auto"))
 
     @t.default("loss")
     def _usual(self) -> Loss:

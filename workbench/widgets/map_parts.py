@@ -21,6 +21,7 @@ from workbench.widgets.table import cut, table
 HEIGHT_PX = 520
 LISTED = 50
 LIST_PX = "260px"
+ROW = "row (from 0)"
 NAMED = {"style": {"description_width": "initial"}}
 WRAPPED = {"flex_flow": "row wrap"}
 
@@ -100,7 +101,7 @@ def chosen_table(
     if not rows:
         return "<div class='wb-soft'>Selected texts are listed here: draw around points, or search.</div>"
     more = f", the first {listed}" if len(rows) > listed else ""
-    head = ["row", "text", *([name] if labels else [])]
+    head = [ROW, "text", *([name] if labels else [])]
     cells = [[row, cut(space.texts[row]), *([cut(labels[row], 60)] if labels else [])] for row in rows[:listed]]
     return table(head, cells, caption=f"{len(rows):,} selected{more}")
 
@@ -115,7 +116,7 @@ def nearest_table(space: Space, unit: np.ndarray, row: int) -> str:
     """
     cells = [[place, cut(space.texts[place]), cosine] for place, cosine in neighbours_of(unit, row)]
     about = f"Nearest to row {row} (in {unit.shape[1]} dimensions): {cut(space.texts[row])}"
-    return table(["row", "text", "cosine"], cells, caption=about)
+    return table([ROW, "text", "cosine"], cells, caption=about)
 
 
 def hits_table(hits: Hits) -> str:
@@ -123,7 +124,7 @@ def hits_table(hits: Hits) -> str:
     found = zip(hits.rows[0].tolist(), hits.cosines[0].tolist(), strict=True)
     cells = [[row, cut(hits.space.texts[row]), cosine] for row, cosine in found]
     about = f"Nearest to “{cut(hits.queries[0])}” ({hits.space.model}, {hits.how})"
-    return table(["row", "text", "cosine"], cells, caption=about)
+    return table([ROW, "text", "cosine"], cells, caption=about)
 
 
 def judged_html(projection: Projection | None, measured: Measures | None, labels: str = "") -> str:

@@ -21,12 +21,12 @@ def facts(info: ModelInfo, memory: MemoryEstimate, *, reading: bool = False) -> 
     where = "looking …" if reading and not info.where else info.where or NOT_HERE
     rows = [
         ("Parameters", f"{info.parameters / 1e6:,.1f} million" if info.parameters else unknown),
-        ("Dimension", f"{info.dimension:,} numbers a vector" if info.dimension else unknown),
+        ("Dimension", f"{info.dimension:,} numbers per vector" if info.dimension else unknown),
         ("Limit", _limit(info, unknown)),
         ("Licence", cut(info.licence) if info.licence else "none stated" if info.where else unknown),
         ("Weights", cut(where)),
         ("Learning rate to begin with", f"{info.learning_rate:g}"),
-        ("Memory for training", [str(memory), "an estimate: take 30 % as its error"]),
+        ("Memory for training", [str(memory), "an estimate, which may be 30 % off"]),
     ]
     return [*rows, *([("Note", info.note)] if info.note else [])]
 

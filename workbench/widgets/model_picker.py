@@ -109,7 +109,7 @@ class ModelPicker(Panel):
         self._named = W.HBox([self._other, self._use], layout=row)
         self._counts = {
             "batch_size": _box("Batch size (rows)", self.batch_size, "Rows of one forward pass"),
-            "texts": _box("Texts a row", self.texts, "Text columns; each is a forward pass of its own"),
+            "texts": _box("Texts per row", self.texts, "Text columns; each is a forward pass of its own"),
             "tokens": _box("Longest text (tokens)", self.tokens, "All texts of a batch are padded to the longest"),
         }
         self._numbers = W.HBox([*self._counts.values()], layout=row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -68,9 +69,9 @@ def page_html(
     data = page.data
     what = "of the selection" if data.picked else "of the source, the header is not a row"
     numbered = f"counted from 1 in the order {what}"
-    narrow = " style='width:7em'"
+    widths = {**_widths(page.texts), **({data.label: "7em"} if data.label else {})}
     heads = "".join(
-        f"<th scope='col'{narrow if name == data.label else ''}>{escape(cut_text(name, 60))}<br><small class='wb-soft'>{escape(role)}</small></th>"
+        f"<th scope='col' style='width:{widths.get(name, 'auto')}'>{escape(cut_text(name, 60))}<br><small class='wb-soft'>{escape(role)}</small></th>"
         for name, role in data.used.items()
     )
     first = f"<th scope='col' style='width:5em' title='{escape(numbered)}'>row<br><small class='wb-soft'>from 1</small></th>"
@@ -87,8 +88,16 @@ def page_html(
             shown = _visible(target(data, page.values[data.label][at]))
             cells.append(f"<td><bdi>{escape(shown)}</bdi></td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    style = f"table-layout:fixed; min-width:{180 + 150 * len(data.texts)}px"
+    style = f"table-layout:fixed; min-width:{120 + 130 * len(data.texts)}px"
     return f"<table class='wb-table' style='{style}'><thead><tr>{first}{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _widths(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Widths of the columns whose texts are far shorter than those of others; coarse, so that pages are alike."""
+    means = {name: max(8.0, sum(map(len, texts)) / max(1, len(texts))) for name, texts in columns.items()}
+    shares = {name: 1 + min(2, int(math.log(mean / min(means.values()), 4))) for name, mean in means.items()}
+    widest, total = max(shares.values(), default=0), sum(shares.values())
+    return {name: f"{100 * share // total}%" for name, share in shares.items() if share < widest}
 
 
 def target(data: Examples, value: Any) -> str:

@@ -26,9 +26,10 @@ class Pager(W.HBox):
         self._number = W.BoundedIntText(1, min=1, max=1, description="Page", layout=W.Layout(width="130px"))
         self._number.style.description_width = "initial"
         self._number.observe(self._typed, "value")
-        self._said = W.HTML(layout=W.Layout(flex="1 1 260px"))
+        self._of, self._said = W.HTML(), W.HTML(layout=W.Layout(flex="1 1 260px"))
         first, previous, following, last = self._go.values()
-        super().__init__([first, previous, self._number, following, last, self._said], layout=W.Layout(**WRAP))
+        parts = [first, previous, self._number, self._of, following, last, self._said]
+        super().__init__(parts, layout=W.Layout(**WRAP))
 
     def _target(self, name: str) -> int:
         return {"First": 1, "Previous": max(1, self._page - 1), "Next": min(self._last, self._page + 1)}.get(
@@ -49,7 +50,7 @@ class Pager(W.HBox):
         for name, end in (("First", 1), ("Previous", 1), ("Next", last), ("Last", last)):
             self._go[name].disabled = page == end
         box = "display:flex; align-items:center; min-height:3em"  # two lines, so that nothing moves
-        self._said.value = f"<div style='{box}'>of {last:,}. {escape(said)}</div>"
+        self._of.value, self._said.value = f"of {last:,}", f"<div style='{box}'>{escape(said)}</div>"
 
 
 class Choice(W.HBox):

@@ -33,15 +33,16 @@ STYLE = """<style>
 .wb-panel .wb-code {font: 12px/1.5 var(--jp-code-font-family, monospace); white-space: pre-wrap; overflow-wrap: anywhere;
   background: var(--jp-layout-color2, #eee); padding: 2px 8px; border-radius: 2px}
 .wb-panel .wb-soft {color: var(--jp-ui-font-color2, #595959)}
-.wb-panel .wb-gone {color: var(--jp-ui-font-color2, #595959); opacity: .75; text-decoration: line-through dotted}
+.wb-panel .wb-gone {color: var(--jp-ui-font-color2, #595959); text-decoration: line-through dotted}
 .wb-panel .wb-scroll {overflow: auto}
 .wb-panel table.wb-table {border-collapse: collapse; table-layout: auto; margin: 0; font-size: 13px; line-height: 1.4; width: 100%}
 .wb-panel table.wb-table th, .wb-panel table.wb-table td {text-align: left; vertical-align: top; padding: 3px 8px;
   border-bottom: 1px solid var(--jp-border-color2, #ddd); overflow-wrap: anywhere}
-.wb-panel table.wb-table td.wb-number {text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums}
+.wb-panel table.wb-table .wb-number {text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums}
 .wb-panel table.wb-table caption {text-align: left; padding: 2px 8px; color: var(--jp-ui-font-color2, #595959)}
-.wb-panel .widget-html, .wb-panel .widget-html-content {height: auto; line-height: 1.4; overflow-wrap: anywhere}
+.wb-panel .widget-html, .wb-panel .widget-html-content {height: auto; min-width: 0; line-height: 1.4; overflow-wrap: anywhere}
 .wb-panel .jupyter-button {width: auto}
+[data-jp-theme-light="false"] .wb-panel select {--jp-widgets-dropdown-arrow: url("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath fill='none' stroke='%23ddd' stroke-width='2' d='m4 6.5 5 5 5-5'/%3E%3C/svg%3E")}
 .wb-panel.widget-vbox > .jupyter-button, .wb-panel .widget-vbox > .jupyter-button {align-self: flex-start}
 .wb-panel .widget-tab > .lm-TabBar .lm-TabBar-content {flex-wrap: wrap}
 .wb-panel .widget-tab > .lm-TabBar .lm-TabBar-tab {flex: 0 0 auto; max-width: 100%; padding: 0 10px}

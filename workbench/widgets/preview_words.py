@@ -25,7 +25,7 @@ def headline(data: Examples) -> str:
 def filter_words(kind: str, counts: Counting, rows: int) -> tuple[str, str]:
     """What is written on a filter, and its tooltip."""
     if kind == "all":
-        return f"all {rows:,}", "Show all rows"
+        return f"all: {rows:,}", "Show all rows"
     limit = f"over {counts.limit:,} tokens" if counts.limit else "over the limit"
     words = {"encoding": "suspicious encoding", "too long": limit}.get(kind, kind)
     if kind == "too long" and counts.failure:
@@ -33,7 +33,7 @@ def filter_words(kind: str, counts: Counting, rows: int) -> tuple[str, str]:
     if kind == "too long" and counts.cut and not counts.limit:
         return f"{words}: none", "The model has no limit"
     count = None if counts.quality is None else counts.quality.counts[kind]
-    return f"{words} {'…' if count is None else f'{count:,}'}", f"Show rows {MEANT[kind]}"
+    return f"{words}: {'…' if count is None else f'{count:,}'}", f"Show rows {MEANT[kind]}"
 
 
 def caption(kind: str, counts: Counting, shown: Sequence[int] | None, first: int, here: int) -> str:

@@ -84,13 +84,17 @@ class RunPanel(Panel):
         self._buttons = W.HBox(
             [self._start, self._stop, self._resume, self._zip], layout=W.Layout(flex_flow="row wrap")
         )
-        self._bar = W.IntProgress(description="Steps", layout=W.Layout(width="40%", min_width="240px"))
+        self._bar = W.IntProgress(
+            description="Steps",
+            style={"description_width": "initial"},
+            layout=W.Layout(width="40%", min_width="240px"),
+        )
         self._state = W.HTML(layout=W.Layout(flex="1 1 260px"))
         self._progress = W.HBox([self._bar, self._state], layout=W.Layout(flex_flow="row wrap"))
         waiting = W.HTML(
             "<div class='wb-soft'>The curves of the run appear here: loss, score, learning rate, gradient norm, tokens a second.</div>"
         )
-        self._curves = W.VBox([waiting], layout=W.Layout(min_height="470px", width="100%"))
+        self._curves = W.VBox([waiting], layout=W.Layout(width="100%"))
         self._pane = Pane(self._curves)
         self._film = FilmPart(self, self._changed)
         self._health = W.HTML(health_html([]))
@@ -345,7 +349,7 @@ def outcome(run: Run) -> str:
         return f"{name} is undefined: {before['why'] or after['why']}"
     spread = "" if delta.low is None else f" [{delta.low:+.3f}, {delta.high:+.3f}]"
     noise = ", within noise" if spread and delta.within_noise else ""
-    return f"{name} {before['value']:.3f} → {after['value']:.3f}, difference {delta.mid:+.3f}{spread}{noise}, on {after['n']:,} held-out units of {scores['data']}"
+    return f"{name} {before['value']:.3f} → {after['value']:.3f}, difference {delta.mid:+.3f}{spread}{noise}, on {scores['data']} ({scores['after']['note']})"
 
 
 def _rise(row: Mapping[Any, Any]) -> str:

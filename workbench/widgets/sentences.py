@@ -43,7 +43,7 @@ def checked(texts: Any) -> tuple[str, ...]:
 
 
 def typed_rows(typed: str) -> tuple[str, ...]:
-    """Sentences as they stand in the box, one a row."""
+    """Sentences as they stand in the box, one per line."""
     return checked(typed.splitlines())
 
 

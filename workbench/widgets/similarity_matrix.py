@@ -1,4 +1,4 @@
-"""Type sentences, one a row: their similarities under a base and a tuned model follow, and why two are similar."""
+"""Type sentences, one per line: their similarities under a base and a tuned model follow, and why two are similar."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class SimilarityMatrix(Panel):
     def _build(self) -> None:
         wide = {"description_width": "initial"}
         self._sentences = W.Textarea(
-            "\n".join(self.texts), description="Sentences, one a row", rows=10, style=wide, continuous_update=True
+            "\n".join(self.texts), description="Sentences, one per line", rows=10, style=wide, continuous_update=True
         )
         self._sentences.add_class("wb-sentences")
         half = W.Layout(flex="1 1 320px", width="auto", margin="2px 12px 2px 2px")
@@ -281,7 +281,7 @@ class SimilarityMatrix(Panel):
 
     def _say_what_is_shown(self) -> None:
         if not self.texts:
-            self.say("Type sentences, one a row")
+            self.say("Type sentences, one per line")
         elif len(self.texts) > SHOWN:
             self.say(
                 f"The first {SHOWN} of {len(self.texts):,} sentences are compared; take some out to see the others"

@@ -8,6 +8,7 @@ from html import escape
 # a column of short words is not squeezed to single letters
 WHOLE = "overflow-wrap: break-word"
 SHORT = 30
+NUMBER = " class='wb-number'"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
@@ -19,7 +20,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str
         caption: a sentence above the table.
     """
     top = f"<caption>{escape(caption)}</caption>" if caption else ""
-    names = "".join(f"<th scope='col' style='{WHOLE}'>{escape(name)}</th>" for name in head)
+    rows = [*rows]
+    numbers = {at for row in rows[:1] for at, cell in enumerate(row) if _is_number(cell)}
+    names = "".join(
+        f"<th scope='col'{NUMBER if at in numbers else ''} style='{WHOLE}'>{escape(name)}</th>"
+        for at, name in enumerate(head)
+    )
     body = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
     return f"<table class='wb-table'>{top}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -29,9 +35,13 @@ def cut(text: str, length: int = 300) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
 def _cell(cell: object) -> str:
-    if isinstance(cell, int | float) and not isinstance(cell, bool):
-        return f"<td class='wb-number'>{f'{cell:,}' if isinstance(cell, int) else f'{cell:.3f}'}</td>"
+    if _is_number(cell):
+        return f"<td{NUMBER}>{f'{cell:,}' if isinstance(cell, int) else f'{cell:.3f}'}</td>"
     lines = cell if isinstance(cell, list | tuple) else [cell]
     style = f" style='{WHOLE}'" if all(len(str(line)) <= SHORT for line in lines) else ""
     return f"<td{style}>{'<br>'.join(escape(str(line)) for line in lines)}</td>"

@@ -1,4 +1,4 @@
-"""Why two sentences are similar: their tokens coloured by what each adds, in a place of fixed height."""
+"""Why two sentences are similar: their tokens coloured by what each adds, in a place that then stays as high."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workbench.spaces.contributions import Contributions
 
 HINT = (
     "Choose a cell to see what each token adds to the similarity of its two sentences: click it, or go to it with the "
-    "arrow keys and press Enter. The same again ends it."
+    "arrow keys and press Enter. The same again closes it."
 )
 # characters of HTML: some thousand tokens on the page, some sentences in a saved notebook
 LONGEST, LONGEST_STILL = 600_000, 30_000
@@ -36,16 +36,17 @@ class TokenBox(W.HTML):
     def rest(self, pair: tuple[int, int] | None) -> None:
         """Show no tokens, but what to do, or which rows (from 0) are not explained yet."""
         self.key, self.still = None, ""
-        self._put(HINT if pair is None else f"{_named(pair)} are not explained yet.")
+        self._put(HINT if pair is None else f"{_named(pair)} are not explained yet.", high=pair is not None)
 
     def fill(self, key: Any, pair: tuple[int, int], records: Sequence[Contributions]) -> None:
         """Show two sentences under the base model, and under the tuned one where there is one."""
         self.still = shares(pair, records, LONGEST_STILL)
-        self._put(shares(pair, records, LONGEST))
+        self._put(shares(pair, records, LONGEST), high=True)
         self.key = key
 
-    def _put(self, html: str) -> None:
-        self.value = f"<div class='wb-scroll wb-shares' tabindex='0' role='region' aria-label='What each token adds'>{html}</div>"
+    def _put(self, html: str, *, high: bool) -> None:
+        look = f"wb-scroll wb-shares {'wb-high' if high else ''}"
+        self.value = f"<div class='{look}' tabindex='0' role='region' aria-label='What each token adds'>{html}</div>"
 
 
 def _named(pair: tuple[int, int]) -> str:

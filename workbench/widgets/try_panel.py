@@ -67,7 +67,8 @@ class TryPanel(Panel):
         self._build()
         self.recipe = recipe
         self._open()
-        self._show(self._controls, W.HBox([self._lists, self._place], layout=W.Layout(flex_flow="row wrap")))
+        shown = W.HBox([self._scores, self._place], layout=W.Layout(flex_flow="row wrap"))
+        self._show(self._controls, self.list, shown)
 
     def _build(self) -> None:
         named: dict[str, Any] = {"style": {"description_width": "initial"}}
@@ -76,7 +77,7 @@ class TryPanel(Panel):
         self.now = W.Button(description="Try", button_style="primary", tooltip="Train and score a linear adapter now")
         self.follow = W.Checkbox(value=True, description="Try at every change", indent=False, **named)
         self.list = W.Select(
-            description="Tries, newest last", options=[], rows=6, layout=W.Layout(width="98%"), **named
+            description="Tries", options=[], rows=6, layout=W.Layout(width="98%", display="none"), **named
         )
         self.take = W.Button(
             description="Take as adapter", tooltip="The recipe of the chosen try, trained as a linear adapter"
@@ -84,18 +85,14 @@ class TryPanel(Panel):
         self.train = W.Button(
             description="Take for full training", tooltip="The loss of the chosen try, with all weights trained"
         )
-        self._scores = W.HTML(NOTHING)
-        self._map = W.VBox(layout=W.Layout(height=f"{MAP_PX + 10}px", width="100%", overflow="hidden"))
-        self._pane, self._caption = Pane(self._map), W.HTML(layout=W.Layout(min_height="40px"))
+        half = W.Layout(flex="1 1 420px", width="auto", min_width="0")
+        self._scores = W.HTML(NOTHING, layout=half)
+        self._map = W.VBox(layout=W.Layout(width="100%", overflow="hidden"))
+        self._pane, self._caption = Pane(self._map), W.HTML()
         wrapped = W.Layout(flex_flow="row wrap")
         buttons = W.HBox([self.now, self.follow, self.take, self.train], layout=wrapped)
         self._controls = W.VBox([W.HBox([self._form, self._settings], layout=wrapped), buttons])
-        half = W.Layout(flex="1 1 420px", min_width="0")
-        scores = W.Box([self._scores], layout=W.Layout(height=f"{MAP_PX + 40}px", overflow="auto", display="block"))
-        self._lists, self._place = (
-            W.VBox([self.list, scores], layout=half),
-            W.VBox([self._map, self._caption], layout=half),
-        )
+        self._place = W.VBox([self._map, self._caption], layout=half)
         self.now.on_click(lambda _: self.run())
         self.take.on_click(lambda _: self._choose(full=False))
         self.train.on_click(lambda _: self._choose(full=True))
@@ -226,6 +223,9 @@ class TryPanel(Panel):
         try:
             self.list.options = [(line(n, made), n) for n, made in enumerate(self.tries)]
             self.list.index = len(self.tries) - 1 if self.tries else None
+            change = self.tries[-1].change if self.tries else None
+            self.list.description = f"Tries ({change.after.primary}), newest last" if change else "Tries, newest last"
+            self.list.layout.display = "flex" if self.tries else "none"
         finally:
             self._filling = False
 
@@ -236,6 +236,7 @@ class TryPanel(Panel):
     def _show_try(self, place: int) -> None:
         self._scores.value = scores_html(self.tries[place])
         self._caption.value = f"<div class='wb-soft'>{escape(self._maps[place].caption)}</div>"
+        self._map.layout.height = f"{MAP_PX + 10}px"
         self._pane.draw(self._figure(place).update_layout(height=MAP_PX, margin={"b": 48}), alike=True)
 
     def _figure(self, place: int) -> Any:
@@ -251,6 +252,7 @@ class TryPanel(Panel):
         self.set_trait("tries", ())
         self._list()
         self._scores.value, self._caption.value = NOTHING, ""
+        self._map.layout.height = None
         self._pane.close()
 
     # from a try to the recipe
@@ -278,7 +280,7 @@ class TryPanel(Panel):
         """All tries, and scores and map of the last one."""
         if not self.tries:
             return "<p>Nothing was tried yet.</p>"
-        rows = [[words(made), result(made), made.steps, round(made.seconds, 1)] for made in self.tries]
+        rows = [[words(made), result(made), made.steps, f"{made.seconds:.1f}"] for made in self.tries]
         caption = "Linear adapters on vectors of the frozen base model"
         drawn = f"{svg(self._figure(len(self.tries) - 1), width=640)}<p>{escape(self._maps[-1].caption)}</p>"
         return table(["try", "result", "steps", "seconds"], rows, caption=caption) + scores_html(self.tries[-1]) + drawn

@@ -41,9 +41,9 @@ def result(made: Try) -> str:
 
 
 def line(place: int, made: Try) -> str:
-    """A try in a list."""
-    value = "" if made.change is None else made.change.after.scores[made.change.after.primary].value
-    shown = f": {value:.4f}" if isinstance(value, float) else ""
+    """A try in a list, with its primary score where it has one."""
+    value = None if made.change is None else made.change.after.scores[made.change.after.primary].value
+    shown = "" if value is None else f": {value:.4f}"
     return cut(f"{place + 1}{shown}  {words(made)}", 160)
 
 
