@@ -60,6 +60,16 @@ class MissingPackage(WorkbenchError):
         )
 
 
+# how torch and numpy say on a CPU, on a Mac and on older cards that memory is used up
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is used up."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or any(words in str(error).lower() for words in _NO_MEMORY)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint such as ``; did you mean 'epochs'?``, or an empty string when nothing is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

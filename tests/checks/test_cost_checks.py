@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from transformers import AutoTokenizer
 
 from tests.checks.tables import codes, fires, labelled, pairs, recipe, text, triplets
 from workbench.catalog import memory, models
 from workbench.checks import cost
 from workbench.checks.case import Case
+from workbench.data.load import load
+from workbench.data.tokens import token_stats
 from workbench.recipe import Loss
 
 
@@ -117,11 +120,80 @@ def need(**settings: Any) -> int:
     return cost.memory_of(case, case.recipe)
 
 
-def test_an_adapter_needs_the_model_and_its_table_whatever_the_batch(tiny_bert: Path) -> None:
+def test_an_adapter_needs_the_model_and_its_table_whatever_the_batch(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = sum(path.stat().st_size for path in tiny_bert.rglob("*.safetensors"))
     small, large = (need(model=tiny_bert, method="adapter", max_seq_length=size) for size in (4, 64))
     assert small == large < need(model=tiny_bert)
     assert small == pytest.approx(memory.LIBRARY_BYTES + weights + 4 * uneven().size * 32, rel=1e-3)
+    monkeypatch.setattr(cost, "free_memory", lambda: 600_000_000)
+    finding = fires(recipe(tiny_bert, pairs(), method="adapter", device="cpu"), "not-enough-memory")
+    assert finding.message.startswith("Training on kept vectors of all texts needs about 0.65 GB of memory")
+
+
+def test_a_guide_brings_its_weights(tiny_bert: Path) -> None:
+    weights = models.describe(tiny_bert).parameters or 0
+    guided = need(model=tiny_bert, loss=Loss("GISTEmbedLoss", guide=str(tiny_bert)))
+    assert guided - need(model=tiny_bert) == 4 * weights
+    missing = need(model=tiny_bert, loss=Loss("GISTEmbedLoss", guide=str(tiny_bert / "nothing")))
+    assert missing == need(model=tiny_bert)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_copy_that_is_trained_too_brings_all_of_a_model_and_its_whole_batches(
+    optimizer: str, tiny_bert: Path
+) -> None:
+    table = pandas.DataFrame({"text": [text(n, 40 if n % 120 == 0 else 4) for n in range(960)]})
+    one, two = (
+        cost.memory_of(case, case.recipe)
+        for name in ("MultipleNegativesRankingLoss", "ContrastiveTensionLossInBatchNegatives")
+        for case in [Case.of(recipe(tiny_bert, table, name, batch_size=64, device="cpu", optimizer=optimizer), lambda *_: None)]
+    )  # fmt: skip
+    model = models.describe(tiny_bert)
+    assert model.architecture is not None
+    kept = memory.activations(model.architecture, batch_size=64, texts=1, tokens=42, dropout=False)
+    assert two - one == {"adamw": 16, "sgd": 8}[optimizer] * (model.parameters or 0) + kept
+
+
+def test_a_decoder_brings_its_batches_and_scores_of_all_words(tiny_bert: Path) -> None:
+    given: dict[str, Any] = {"model": tiny_bert, "max_seq_length": 16}
+    one, two, untied = (
+        need(loss=loss, **given)
+        for loss in (
+            Loss("ContrastiveTensionLossInBatchNegatives"),
+            Loss("DenoisingAutoEncoderLoss"),
+            Loss("DenoisingAutoEncoderLoss", decoder_name_or_path=str(tiny_bert), tie_encoder_decoder=False),
+        )
+    )
+    model, words = models.describe(tiny_bert), len(AutoTokenizer.from_pretrained(tiny_bert))
+    assert model.architecture is not None
+    kept = {width: memory.activations(model.architecture, batch_size=64, texts=1, tokens=width, dropout=False) for width in (8, 16)}  # fmt: skip
+    copy = 16 * (model.parameters or 0)
+    assert two - one == kept[16] - kept[8] + 3 * 4 * 64 * 16 * words - copy and untied - two == copy
+
+
+def test_tokens_are_remembered_unless_they_lie_on_disk(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pairs(400)
+    monkeypatch.setattr(cost, "LEAST_ROWS", 100)
+    whole = recipe(tiny_bert, table, max_steps=1000)
+    case = Case.of(whole, lambda *_: None)
+    before = cost.memory_of(case, whole)
+    short = Case.of(whole.changed(max_steps=1), lambda *_: None)
+    assert before > cost.memory_of(short, short.recipe), "an epoch of one batch meets few texts"
+    token_stats(load(table), tiny_bert)
+    assert before - cost.memory_of(case, whole) == 800 * (4 * 8 + 200), "six words and two special tokens each"
+
+
+def test_a_loss_that_reads_tokens_cannot_be_taken_in_parts(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "class Own:\n    def forward(self, parts, labels):\n        return parts[0]['token_embeddings'].sum()"
+    monkeypatch.setattr(cost, "free_gpu_memory", lambda: 1_000_000)
+    for loss, severity in ((Loss("MultipleNegativesRankingLoss"), "warning"), (Loss("Own", source=source), "error")):
+        case = Case.of(recipe(tiny_bert, pairs(), loss, device="cuda"), lambda *_: None)
+        (finding,) = cost.memory_is_enough(case)
+        assert finding.severity == severity
+        told = "a batch cannot be taken in parts, since the loss reads tokens" in finding.message
+        assert told == (severity == "error")
 
 
 def test_plain_descent_keeps_no_moments(tiny_bert: Path) -> None:
@@ -145,6 +217,7 @@ def test_the_fullest_batch_is_that_which_keeps_most() -> None:
     assert cost.fullest_batch(tokens, 4, groups=2, **given) == [(2, 4), (2, 9), (2, 2), (2, 3)]
     three = np.array([[9, 2, 6], [9, 2, 6]])
     assert cost.fullest_batch(three, 9, seed=0, merged=True, groups=1, even=0.0) == [(2, 9), (2, 6), (2, 6)]
+    assert cost.fullest_batch(three[:, :1], 9, seed=0, merged=True, groups=1, even=0.0) == [(2, 9)]
 
 
 def test_a_machine_without_room_for_the_model_is_an_error(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

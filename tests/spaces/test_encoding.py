@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.kernel import install
 from workbench.recipe import Loss, Recipe
@@ -238,6 +239,39 @@ def test_one_text_and_equal_texts_keep_their_places(make: Make) -> None:
     np.testing.assert_allclose(embed(["the cat"], model).vectors, model.encode(["the cat"]), atol=1e-5)
     texts = ["the cat", "a dog", "the cat", *MIXED]
     np.testing.assert_allclose(embed(texts, model).vectors, model.encode(texts), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "own"])
+def test_batches_that_do_not_fit_into_memory_get_smaller_and_no_text_is_computed_twice(
+    kind: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, texts, sizes = make("bert"), list(dict.fromkeys(MIXED)), list[int]()
+    if kind == "own":
+        monkeypatch.setattr(encoding, "_fits", lambda *_: False)
+    expected = model.encode(texts)
+
+    def full(_: Any, given: tuple[dict[str, Any]]) -> None:
+        if (rows := len(given[0]["input_ids"])) > 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        sizes.append(rows)
+
+    model[0].register_forward_pre_hook(full)
+    np.testing.assert_allclose(embed(texts, model).vectors, expected, atol=1e-5)
+    computed = sum(sizes) - (2 if kind == "bert" else 0)  # whether padding counts is tried on one row
+    assert computed == len(texts)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_where_not_one_text_fits_into_memory_the_error_goes_up(error: Exception, make: Make) -> None:
+    model = make("bert")
+
+    def full(*_: Any) -> None:
+        if torch.is_inference_mode_enabled():
+            raise error
+
+    model[0].register_forward_pre_hook(full)
+    with pytest.raises(type(error)):
+        embed(MIXED, model)
 
 
 class Stop(Exception):

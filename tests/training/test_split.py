@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from workbench.catalog import losses, models
+from workbench.errors import RunError
 from workbench.recipe import Loss, Recipe
 from workbench.spaces.lean import Lean
 from workbench.training import split, worker
@@ -24,12 +26,14 @@ TEXTS = [
 ]  # fmt: skip
 
 Make = Callable[..., Recipe]
+GUIDE = "the model itself"
 
 
 class Machine:
     """A model on a machine where no more than so many places fit into one pass that is trained."""
 
     def __init__(self, folder: Path, *, dropout: float = 0.0, lean: bool = True) -> None:
+        self.folder = folder
         self.model = models.load(folder, device="cpu")
         self.model.train()
         for module in self.model.modules():
@@ -69,6 +73,7 @@ def columns_of(given: dict[str, Any]) -> list[dict[str, Any]]:
 def step(machine: Machine, loss: torch.nn.Module, columns: int, label: Any, told: list[Any], splitter: Split) -> float:
     """One step as the trainer makes it."""
     given = batch(machine, columns)
+    random.seed(columns)  # a loss draws layers of it
 
     def whole() -> torch.Tensor:
         value = loss(columns_of(given), label)
@@ -82,10 +87,17 @@ def step(machine: Machine, loss: torch.nn.Module, columns: int, label: Any, told
 
 
 def made(machine: Machine, loss: Loss, told: list[Any]) -> tuple[torch.nn.Module, Split]:
-    built = losses.build(loss.name, loss.parameters, machine.model)
+    built = losses.build(loss.name, guided(loss, machine.folder).parameters, machine.model)
     splitter = Split(machine.model, built, lambda *said: told.append(said))
-    machine.model.forward = splitter
     return built, splitter
+
+
+def guided(loss: Loss, folder: Path) -> Loss:
+    """A loss whose guide is the model itself."""
+    given = dict(loss.parameters)
+    if "loss" in given:
+        given["loss"] = guided(given["loss"], folder)
+    return Loss(loss.name, **{name: str(folder) if value == GUIDE else value for name, value in given.items()})
 
 
 def gradients(machine: Machine, loss: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -107,6 +119,14 @@ LOSSES = [
     (Loss("BatchAllTripletLoss"), 1, torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])),
     (Loss("MatryoshkaLoss", loss=Loss("MultipleNegativesRankingLoss"), matryoshka_dims=[32, 8]), 2, None),
     (Loss("CachedMultipleNegativesRankingLoss", mini_batch_size=4), 2, None),
+    (Loss("AdaptiveLayerLoss", loss=Loss("MultipleNegativesRankingLoss")), 3, None),
+    (Loss("AdaptiveLayerLoss", loss=Loss("CoSENTLoss"), n_layers_per_step=-1), 2, torch.linspace(0, 1, 8)),
+    (Loss("Matryoshka2dLoss", loss=Loss("MultipleNegativesRankingLoss"), matryoshka_dims=[32, 8]), 2, None),
+    (Loss("ContrastiveTensionLoss"), 2, torch.tensor([0, 1, 0, 1, 1, 0, 1, 0])),
+    (Loss("ContrastiveTensionLossInBatchNegatives"), 1, None),
+    (Loss("GISTEmbedLoss", guide=GUIDE, margin=0.01), 3, None),
+    (Loss("CachedGISTEmbedLoss", guide=GUIDE, margin=0.01, mini_batch_size=4), 2, None),
+    (Loss("AdaptiveLayerLoss", loss=Loss("GISTEmbedLoss", guide=GUIDE, margin=0.01)), 2, None),
 ]
 
 
@@ -130,6 +150,22 @@ def test_a_batch_in_parts_has_the_loss_and_the_gradients_of_the_whole(
     assert sizes and sizes == sorted(sizes, reverse=True), "parts get smaller until they fit"
     assert all("CUDA out of memory" in said[2] for said in told if said != "again")
     assert told.count("again") == len(sizes)
+
+
+def test_a_guide_that_does_not_fit_beside_the_parts_is_taken_in_parts_too(tiny_bert: Path) -> None:
+    loss = Loss("GISTEmbedLoss", guide=GUIDE, margin=0.01)
+    roomy, small, told = Machine(tiny_bert), Machine(tiny_bert), list[Any]()
+    whole, at_once = made(roomy, loss, told)
+    expected = step(roomy, whole, 2, None, told, at_once)
+    parted, splitter = made(small, loss, told)
+
+    def full(_: Any, given: tuple[dict[str, Any]]) -> None:
+        if given[0]["input_ids"].numel() > 40:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    parted.guide[0].register_forward_pre_hook(full)
+    assert step(small, parted, 2, None, told, splitter) == pytest.approx(expected, abs=1e-5) and told
+    close(gradients(small, parted), gradients(roomy, whole))
 
 
 def test_later_batches_go_in_parts_at_once_and_smaller_ones_whole(tiny_bert: Path) -> None:
@@ -159,6 +195,22 @@ def test_the_second_pass_drops_out_what_the_first_did(tiny_bert: Path) -> None:
     wet = [vectors for graph, vectors in seen if graph][-len(dry) :]
     last = dry[-len(wet) :]
     assert all(torch.equal(a, b) for a, b in zip(last, wet, strict=True)) and len(wet) > 2
+
+
+def test_all_passes_of_a_cached_loss_drop_out_the_same(tiny_bert: Path) -> None:
+    machine, told = Machine(tiny_bert, dropout=0.5), list[Any]()
+    machine.fits = 30
+    loss, splitter = made(machine, Loss("CachedMultipleNegativesRankingLoss", mini_batch_size=4), told)
+    step(machine, loss, 2, None, told, splitter)
+    seen: list[tuple[bool, torch.Tensor]] = []
+    machine.model[1].register_forward_hook(
+        lambda _, __, out: seen.append((torch.is_grad_enabled(), out["sentence_embedding"].detach()))
+    )
+    step(machine, loss, 2, None, told, splitter)
+    dry = [vectors for graph, vectors in seen if not graph]
+    wet = [vectors for graph, vectors in seen if graph]
+    assert len(wet) > 4 and len(dry) == 2 * len(wet), "the loss's own first pass, and twice in the second"
+    assert all(sum(torch.equal(one, other) for other in dry) == 2 for one in wet)
 
 
 def test_a_batch_that_fails_on_the_way_back_leaves_nothing_of_it_and_keeps_what_was_before(tiny_bert: Path) -> None:
@@ -202,11 +254,13 @@ def test_a_smaller_batch_that_does_not_fit_whole_goes_in_parts_that_are_known_to
     assert splitter.most == fitted == told[-2][1]
 
 
-def test_a_loss_that_looks_into_the_layers_is_not_split(tiny_bert: Path) -> None:
+def test_a_loss_that_changes_the_layers_in_a_way_of_its_own_is_not_split(tiny_bert: Path) -> None:
     machine, told = Machine(tiny_bert), list[Any]()
     machine.fits = 20
-    loss, splitter = made(machine, Loss("AdaptiveLayerLoss", loss=Loss("MultipleNegativesRankingLoss")), told)
-    with pytest.raises(MemoryError, match="looks into the layers"):
+    loss, splitter = made(machine, Loss("MultipleNegativesRankingLoss"), told)
+    own = machine.model[0].forward
+    machine.model[0].forward = lambda features: own(features)
+    with pytest.raises(RunError, match="cannot be taken in parts, since the loss changes the layers"):
         step(machine, loss, 2, None, told, splitter)
 
 
@@ -240,8 +294,8 @@ def test_a_loss_that_reads_tokens_is_not_split(tiny_bert: Path) -> None:
     machine, told = Machine(tiny_bert, lean=False), list[Any]()
     machine.fits = 20
     loss = ReadsTokens(machine.model)
-    splitter = machine.model.forward = Split(machine.model, loss, lambda *said: told.append(said))
-    with pytest.raises(MemoryError, match="reads 'token_embeddings' of the texts"):
+    splitter = Split(machine.model, loss, lambda *said: told.append(said))
+    with pytest.raises(RunError, match="since the loss reads 'token_embeddings' of the texts; start a new run"):
         step(machine, loss, 2, None, told, splitter)
     assert len(told) == 2, "one part smaller, and what was told to forget it"
 

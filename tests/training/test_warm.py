@@ -192,6 +192,23 @@ def test_a_run_that_comes_meanwhile_waits_for_the_vectors_only_if_it_wants_them(
             waiter.do_ahead(recipe(), orders)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_work_ahead_that_does_not_fit_into_memory_leaves_the_run_to_its_worker(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise error
+
+    orders: Iterator[dict[str, Any]] = iter([{"expect": {"data": "glossary/qa"}}, {"run": "a folder"}])
+    monkeypatch.setattr(waiter, "listen", lambda _: None)
+    monkeypatch.setattr(waiter.Orders, "take", lambda _: next(orders))
+    monkeypatch.setattr(waiter, "LIBRARIES", ())
+    monkeypatch.setattr(waiter, "do_ahead", full)
+    monkeypatch.setattr(waiter.gc, "freeze", lambda: None)
+    monkeypatch.setattr(waiter, "become_worker", lambda place: place.path.name)
+    assert waiter.main() == "a folder"
+
+
 def test_nothing_is_fetched_ahead(recipe: Make) -> None:
     waiter.do_ahead(recipe(model="nobody/nothing"), waiter.Orders())
     waiter.do_ahead(recipe(data="nobody/nothing"), waiter.Orders())

@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from workbench.catalog import loss_facts
-from workbench.catalog.memory import FLOAT32_BYTES, gigabytes, training_memory
+from workbench.catalog import loss_facts, models
+from workbench.catalog.memory import FLOAT32_BYTES, activations, gigabytes, training_memory
 from workbench.catalog.weights import read_json
 from workbench.checks.case import Case, percent
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
-from workbench.errors import RecipeError
-from workbench.recipe import Recipe
-from workbench.spaces.packed import may_pack
+from workbench.data import ids
+from workbench.errors import ModelError, RecipeError
+from workbench.recipe import Loss, Recipe
+from workbench.spaces.packed import may_pack, reads_tokens
+from workbench.spaces.tokens_once import LEAST_ROWS, MOST_TEXTS, MOST_TOKENS
 from workbench.steps import steps_of
 
 MUCH = 0.4
@@ -33,6 +35,11 @@ WORTH_SAYING = 1_000_000  # tokens, a minute or so on a laptop
 MOST_SCORED = 20_000
 ANSWER_S = 5.0
 GROUPS = 4  # as many as spaces/lean makes at most
+# Losses that train a second copy of the model, or a decoder, and the column that the model itself sees
+COPIED = {"ContrastiveTensionLoss": -1, "ContrastiveTensionLossInBatchNegatives": 0}
+SEEN = {**COPIED, "DenoisingAutoEncoderLoss": 0}
+LOGITS = 3  # a decoder's scores of all words: themselves, their softmax, their gradient
+TEXT_BYTES = 200  # of a text whose tokens are remembered, beside them
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -80,8 +87,7 @@ def padding(tokens: np.ndarray, batch: int, seed: int, *, merged: bool) -> Paddi
 
 def padding_of(case: Case, limit: int | None = None) -> Padding:
     """The padding of a case, at its own limit or a lower one."""
-    tokens, limit = case.texts.tokens, limit or case.limit
-    cut = tokens if limit is None else np.minimum(tokens, limit)
+    cut = _cut(case, case.texts.tokens, limit)
     return padding(cut, case.recipe.batch_size, case.recipe.seed, merged=_merges(case))
 
 
@@ -105,7 +111,7 @@ def fullest_batch(
     starts = np.unique(np.linspace(0, rows, groups + 1).astype(int)[:-1])
     sizes = np.diff(np.append(starts, rows))[:, None]
     widths = np.maximum(1, longest_first[:, starts])  # (batches, groups, columns)
-    if merged and groups == 1:
+    if merged and groups == 1 and tokens.shape[1] > 1:
         widths[:, :, 1:] = widths[:, :, 1:].max(axis=2, keepdims=True)
     fullest = widths[(sizes * widths * (even + widths)).sum(axis=(1, 2)).argmax()]
     return [(int(size), int(width)) for size, line in zip(sizes[:, 0], fullest, strict=True) for width in line]
@@ -162,8 +168,8 @@ def padding_is_little(case: Case) -> Iterator[Finding]:
 
 
 @finds(
-    "not-enough-memory", "error", "warning", when="a run is estimated to need over 90% of the memory that is free, limits of a container included; on a CPU an error from 150%",
-    why="Where memory ends a system kills the run without a word, and on some machines the notebook with it; a GPU says so, and the batch goes on in parts, more slowly. The estimate can be off by 30%.",
+    "not-enough-memory", "error", "warning", when="a run is estimated to need over 90% of the memory that is free, limits of a container included; an error from 150% on a CPU, or where the loss reads tokens",
+    why="Where memory ends a system kills the run without a word, and on some machines the notebook with it; a GPU says so, and the batch goes on in parts, more slowly, unless a loss of one's own reads tokens. The estimate can be off by 30%.",
     fix="takes a cached loss, a smaller batch, or gradient checkpointing: the first that is enough",
 )  # fmt: skip
 def memory_is_enough(case: Case) -> Iterator[Finding]:
@@ -175,11 +181,14 @@ def memory_is_enough(case: Case) -> Iterator[Finding]:
         return
     fixed, changes = _smaller(case, free)
     widest = max(padding_of(case).widest)
-    sizes_known = case.model.architecture is not None
+    way = f"in batches of {case.recipe.batch_size} with texts of up to {widest} tokens"
+    if case.recipe.method == "adapter":
+        way = "on kept vectors of all texts"
+    sizes_known, whole = case.model.architecture is not None, reads_tokens(case.recipe.loss)
     yield case.finding(
         "not-enough-memory",
-        "error" if need > FAR_TOO_MUCH * free and not on_gpu else "warning",
-        f"Training in batches of {case.recipe.batch_size} with texts of up to {widest} tokens needs {'about' if sizes_known else 'at least'} {gigabytes(need)} of memory, and {gigabytes(free)} are free{' on the GPU' if on_gpu else ''}.",
+        "error" if need > FAR_TOO_MUCH * free and (whole or not on_gpu) else "warning",
+        f"Training {way} needs {'about' if sizes_known else 'at least'} {gigabytes(need)} of memory, and {gigabytes(free)} are free{' on the GPU' if on_gpu else ''}{'; a batch cannot be taken in parts, since the loss reads tokens' if whole else ''}.",
         evidence={"needed_bytes": need, "free_bytes": free, "batch_size": case.recipe.batch_size, "widest_batch_tokens": widest, "measured_on": f"this machine, and all {case.rows:,} training rows of {case.name}"},
         fixed=fixed,
         **changes,
@@ -188,13 +197,13 @@ def memory_is_enough(case: Case) -> Iterator[Finding]:
 
 def memory_of(case: Case, recipe: Recipe) -> int:
     """Bytes that a recipe with this case's table and model is estimated to need."""
-    rows, tokens = recipe.batch_size, case.texts.tokens
+    rows, tokens = recipe.batch_size, _cut(case, case.texts.tokens)
     if recipe.loss.innermost.name.startswith("Cached"):
         rows = min(rows, recipe.loss.innermost.parameters.get("mini_batch_size") or 32)
     sizes = case.model.architecture
     grouped = _grouped(recipe) and not case.static and not _padded_left(case)
     passes = fullest_batch(
-        tokens if case.limit is None else np.minimum(tokens, case.limit), rows, recipe.seed, merged=_merges(case),
+        tokens[:, [seen]] if (seen := SEEN.get(recipe.loss.innermost.name)) is not None else tokens, rows, recipe.seed, merged=_merges(case),
         groups=GROUPS if grouped else 1,
         even=(18 * sizes.hidden_size + 4 * sizes.intermediate_size) / (5 * sizes.heads) if sizes and sizes.layers else 0.0,
     )  # fmt: skip
@@ -206,8 +215,49 @@ def memory_of(case: Case, recipe: Recipe) -> int:
     if recipe.method == "adapter":  # nothing is kept of a pass but its vectors, which the table holds
         table = FLOAT32_BYTES * tokens.size * (case.model.dimension or 0)
         return needed.library_bytes + (needed.weights_bytes or 0) + table
-    moments = (needed.optimizer_bytes or 0) * 2 // 3
-    return needed.total_bytes - (moments if recipe.optimizer == "sgd" else 0)
+    trained = (needed.optimizer_bytes or 0) // (3 if recipe.optimizer == "sgd" else 1)
+    whole = (needed.weights_bytes or 0) + trained
+    own = needed.library_bytes + whole + (needed.activations_bytes or 0)
+    return own + _second(case, recipe, whole) + _guide(recipe.loss.innermost) + _remembered(case, recipe)
+
+
+def _second(case: Case, recipe: Recipe, whole: int) -> int:
+    """What a copy of the model or a decoder takes that is trained beside it; `whole` is what weights take in training.
+
+    Its batches go through whole, and it is not set to training, so that it drops nothing out.
+    """
+    loss, sizes, tokens = recipe.loss.innermost, case.model.architecture, _cut(case, case.texts.tokens)
+    if loss.name not in SEEN:
+        return 0
+    decodes = loss.name not in COPIED
+    rows, widest = min(recipe.batch_size, case.rows), int(tokens[:, -1 if decodes else 0].max(initial=1))
+    kept = activations(sizes, batch_size=rows, texts=1, tokens=widest, dropout=False) if sizes else 0
+    if not decodes:
+        return whole + kept
+    words = LOGITS * FLOAT32_BYTES * rows * widest * (case.texts.vocabulary or 0)
+    return kept + words + (0 if loss.parameters.get("tie_encoder_decoder", True) else whole)
+
+
+def _guide(loss: Loss) -> int:
+    """The weights of a guide; what it computes with is let go before the backward pass, which takes more."""
+    try:
+        return FLOAT32_BYTES * (models.describe(loss.parameters["guide"]).parameters or 0)
+    except (KeyError, ModelError):  # there is none, or another check says that it is not here
+        return 0
+
+
+def _remembered(case: Case, recipe: Recipe) -> int:
+    """Tokens that a run remembers of the texts it meets; those that statistics have left on disk stay there."""
+    trained = case.steps * recipe.batch_size * recipe.gradient_accumulation_steps / case.rows
+    tables = [(case.train, case.texts, min(1.0, trained))]
+    if case.evaluation is not None:
+        tables.append((case.evaluation, case.evaluation_texts, min(1.0, MOST_SCORED / len(case.evaluation))))
+    tokens = texts = 0.0
+    for table, read, share in tables:
+        if len(table) < LEAST_ROWS or any(ids.kept(table, name, case.base) is None for name in table.texts):
+            tokens += share * int(_cut(case, read.tokens_of).sum())
+            texts += share * len(read.tokens_of)
+    return round(FLOAT32_BYTES * min(tokens, MOST_TOKENS) + TEXT_BYTES * min(texts, MOST_TEXTS))
 
 
 def _padded_left(case: Case) -> bool:
@@ -221,7 +271,7 @@ def _grouped(recipe: Recipe) -> bool:
     """Whether hardly any padding is computed: in groups of like length on a CPU, without any on a GPU with flash-attn."""
     on_cpu = recipe.device == "cpu" or (recipe.device == "auto" and not has_gpu())
     packed = recipe.device != "mps" and find_spec("flash_attn") is not None and may_pack(recipe)
-    return recipe.split_by_length and (on_cpu or packed)
+    return recipe.split_by_length and (on_cpu or packed) and not reads_tokens(recipe.loss)
 
 
 def _smaller(case: Case, free: int) -> tuple[str, dict[str, Any]]:
@@ -300,9 +350,9 @@ def scores_are_cheap(case: Case) -> Iterator[Finding]:
     if case.evaluation is None:
         return
     share = min(1.0, MOST_SCORED / len(case.evaluation))
-    once = int(_cut(case, case.evaluation_texts.tokens_of[case.evaluation_texts.which]) * share)
+    once = int(_cut(case, case.evaluation_texts.tokens_of[case.evaluation_texts.which]).sum() * share)
     seen = case.steps * case.recipe.batch_size * case.recipe.gradient_accumulation_steps
-    trained = PASSES * int(_cut(case, case.texts.tokens) / case.rows * seen)
+    trained = PASSES * int(_cut(case, case.texts.tokens).sum() / case.rows * seen)
     times = _times(case, case.recipe)
     if once * times <= trained or once * times < WORTH_SAYING:
         return
@@ -318,8 +368,10 @@ def scores_are_cheap(case: Case) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _cut(case: Case, tokens: np.ndarray) -> int:
-    return int(np.minimum(tokens, case.limit or tokens.max(initial=0)).sum())
+def _cut(case: Case, tokens: np.ndarray, limit: int | None = None) -> np.ndarray:
+    """Tokens of texts as the model reads them, at its own limit or a lower one."""
+    limit = limit or case.limit
+    return tokens if limit is None else np.minimum(tokens, limit)
 
 
 def _times(case: Case, recipe: Recipe) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.errors import no_memory
 from workbench.spaces.ahead import ahead
 from workbench.spaces.tokens_once import Once, once, together
 
@@ -67,6 +68,8 @@ def encoded(
     for it; the cosine with the vector in float32 is then meant to stay above 0.999 (MiniLM, autocast to bfloat16 on a
     processor: 0.99997).
 
+    Where a batch does not fit into memory, what is left goes on in batches of half as many texts.
+
     Args:
         model: a loaded model.
         texts: n texts.
@@ -77,6 +80,23 @@ def encoded(
     Yields:
         Row numbers, int64, shape (b,), and their vectors, float32, shape (b, d).
     """
+    while True:
+        done: list[np.ndarray] = [rows[:0]]
+        try:
+            for numbers, vectors in _encoded(model, texts, rows, prompt=prompt, most=most):
+                yield numbers, vectors
+                done.append(numbers)
+            return
+        except (MemoryError, RuntimeError) as error:
+            if most == 1 or not no_memory(error):
+                raise
+        rows, most = rows[~np.isin(rows, np.concatenate(done))], (most or 2 * USUAL) // 2
+
+
+def _encoded(
+    model: SentenceTransformer | Any, texts: list[str], rows: np.ndarray, *, prompt: str, most: int | None
+) -> Iterator[Batch]:
+    """As `encoded`, as long as all batches fit into memory."""
     order = rows[np.argsort([-len(texts[row]) for row in rows])]  # as `encode` does it, ties too
     if not hasattr(model, "preprocess"):  # anything with an `encode`
         yield from _own(model, texts, order, most or USUAL, lambda text: prompt + text)

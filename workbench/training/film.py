@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import RunError
+from workbench.errors import RunError, no_memory
 from workbench.recipe import Recipe, prompt_of
 from workbench.spaces.encode import Space, embed, short_name
 from workbench.spaces.encoding import encoded
@@ -211,7 +211,13 @@ class Filming:
 
     def _frame(self, model: Any, step: int, epoch: float, heard: np.ndarray | None) -> None:
         began = self.clock()
-        made = _looked(model, self.texts, self._prompts, self.recipe.eval_batch_size) if heard is None else heard
+        try:
+            made = _looked(model, self.texts, self._prompts, self.recipe.eval_batch_size) if heard is None else heard
+        except (MemoryError, RuntimeError) as error:  # a film is not worth a run
+            if not no_memory(error):
+                raise
+            self.why = "its texts did not fit into memory beside the training"
+            return
         vectors = Space(self.texts, made, "", "").unit.astype(np.float16)
         buffer = io.BytesIO()
         np.save(buffer, vectors)

@@ -15,7 +15,7 @@ import numpy as np
 from workbench.checks.during import PROBE_TEXTS, Watch, probe_is_due
 from workbench.checks.finding import Finding
 from workbench.checks.spread import spread
-from workbench.errors import RunError
+from workbench.errors import RunError, no_memory
 from workbench.recipe import Recipe
 from workbench.steps import batched_rows, total_steps
 from workbench.training.records import EventWriter, clean
@@ -121,7 +121,12 @@ class Health:
 
     def _look(self, model: Any, step: int) -> None:
         began = time.perf_counter()
-        vectors = self._encode(model)
+        try:
+            vectors = self._encode(model)
+        except (MemoryError, RuntimeError) as error:
+            if not no_memory(error):
+                raise
+            return  # a look that is left out is not worth a run
         cosine, rank, zero = spread(vectors)
         self.cost = time.perf_counter() - began
         self.seconds += self.cost

@@ -3,40 +3,57 @@
 First all parts go forward without a graph; the loss then sees the vectors of the whole batch, in-batch negatives
 included, and gives the gradient at each vector; last, part by part goes forward again with a graph and takes its
 gradient back. Only one part's activations are in memory at a time; the model is computed once more forward. It needs
-nothing of a loss but that it looks at vectors of texts only. This module imports torch: only the worker imports it.
+nothing of a loss but that it looks at vectors of texts only, those after earlier layers included, as the library's own
+losses do. All models of a loss are taken so: a copy that is trained too, and a guide. This module imports torch: only the
+worker imports it.
 """
 
 from __future__ import annotations
 
+import copy
 import gc
 import inspect
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from sentence_transformers import SentenceTransformer
 
+from workbench.errors import RunError, no_memory
 from workbench.spaces.lean import padding_counts, take
 from workbench.spaces.packed import packed_lengths, take_packed
 
-# how torch says on a CPU, on a Mac and on older cards that memory is used up; else it raises OutOfMemoryError
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_COLUMN = "_column_in_parts"
+WHOLE = "expected a batch that fits into memory, got one that does not and that cannot be taken in parts, since the loss {}; start a new run with a smaller batch_size or max_seq_length, or with a loss that looks at vectors only"
 
 
 @dataclass(frozen=True)
-class Call:
-    """One pass of a column through the model: its vectors as the loss sees them, and what makes them once more."""
+class Pass:
+    """One pass of a column through a model: its vectors as the loss sees them, and what makes them once more."""
 
     vectors: torch.Tensor  # (rows, dimensions), a leaf of the graph of the loss
-    parts: list[tuple[np.ndarray, dict[str, Any]]]
     states: list[list[torch.Tensor]]
     options: dict[str, Any]
+    layer: Any  # what the loss had put in the place of the transformer's forward; None for its own
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of a batch in parts; a loss that looks at layers passes it once for each, and reads what is `left` in it."""
+
+    model: SentenceTransformer
+    parts: list[tuple[np.ndarray, dict[str, Any]]]
+    left: list[dict[str, Any]]
+    passes: list[Pass]
 
 
 class Split:
-    """Stands in the place of a model's `forward`, and takes training steps in parts where they do not fit.
+    """Stands in the place of the `forward` of all models of a loss; takes training steps in parts where they do not fit.
 
     Args:
         model: the model that is trained.
@@ -50,33 +67,50 @@ class Split:
     def __init__(self, model: Any, loss: torch.nn.Module, tell: Callable[[int, int, str], None]) -> None:
         self.model, self.loss, self.tell = model, loss, tell
         self.most: int | None = None
-        self._whole = model.forward
-        self._calls: list[Call] | None = None
+        self._columns: list[Column] | None = None
         self._widest = 0  # places of the largest pass of this step
         self._smaller = False  # whether some part of this step has rows to give away
         self._failed: int | None = None  # places of the smallest batch that did not fit whole
+        others = (module for module in loss.modules() if isinstance(module, SentenceTransformer))
+        self._whole = {of: of.forward for of in dict.fromkeys([model, *others])}
+        self._stand()
 
-    def __call__(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
+    def _stand(self) -> None:
+        for model in self._whole:
+            model.forward = partial(self._forward, model)
+
+    def _forward(self, model: Any, features: dict[str, Any], **options: Any) -> dict[str, Any]:
         """As the model's own `forward`; in a step that is split the vectors come without their graph."""
-        if not torch.is_grad_enabled():
-            return self._forward(features, **options)
-        self._widest = max(self._widest, places(features))
-        if self._calls is None:
-            return self._forward(features, **options)
-        if not inspect.ismethod(self.model[0].forward):
-            raise MemoryError("the loss looks into the layers of the model, so that its batches cannot be split")
-        parts = self._parts(features, self.most or 1)
-        self._smaller |= any(len(rows) > 1 and part is not features for rows, part in parts)
-        states, vectors = [], []
+        trained = torch.is_grad_enabled()
+        if trained:
+            self._widest = max(self._widest, places(features))
+        if self._columns is None or not (trained or model is self.model):
+            try:  # a guide as a whole if it fits: it compares, and rounding turns what is equal
+                made: dict[str, Any] = self._whole[model](features, **options)
+                return made
+            except (MemoryError, RuntimeError) as error:
+                if self._columns is None or not no_memory(error):
+                    raise
+        layer, column = _layer(model), features.get(_COLUMN)
+        if column is None or column.model is not model:
+            column = Column(model, self._parts(model, features), [], [])
+        if layer is not None:
+            features[_COLUMN] = column
+        states, vectors, left = [], [], []
         with torch.no_grad():
-            for _, part in parts:
+            for part in column.left or (dict(part) for _, part in column.parts):
                 states.append(random_state())
-                vectors.append(self._forward(dict(part), **options)["sentence_embedding"])
-        order = torch.as_tensor(np.concatenate([rows for rows, _ in parts]))
+                vectors.append(self._whole[model](part, **options)["sentence_embedding"])
+                if layer is not None:
+                    left.append(part)
+        column.left[:] = left
+        order = torch.as_tensor(np.concatenate([rows for rows, _ in column.parts]))
         joined = torch.cat(vectors)
-        leaf = joined[torch.argsort(order).to(joined.device)].detach().requires_grad_()
-        self._calls.append(Call(leaf, parts, states, options))
-        features["sentence_embedding"] = leaf
+        features["sentence_embedding"] = joined[torch.argsort(order).to(joined.device)].requires_grad_(trained)
+        if trained:
+            column.passes.append(Pass(features["sentence_embedding"], states, options, layer))
+            if column not in self._columns:
+                self._columns.append(column)
         return features
 
     def step(self, batch: Mapping[str, Any], whole: Callable[[], Any], context: Callable[[], Any], again: Callable[[], None]) -> Any:  # fmt: skip
@@ -89,11 +123,12 @@ class Split:
             again: called before a batch is tried once more, to forget what was recorded of it.
 
         Raises:
-            MemoryError, RuntimeError: not even single rows fit, or the loss looks at more than vectors.
+            MemoryError, RuntimeError: not even single rows fit.
+            RunError: the loss looks at more than vectors.
         """
         size = places(batch)
         in_parts = self._failed is not None and size >= self._failed
-        began, error = random_state(), None
+        began, drawn, error = random_state(), random.getstate(), None
         with self._gradients_of_before():
             while True:
                 try:
@@ -104,7 +139,7 @@ class Split:
                     error = caught.with_traceback(None)  # its frames hold the tensors that were too many
                     error.__context__ = error.__cause__ = None
                 finally:
-                    self._calls = None
+                    self._columns = None
                 # only out here the failed step is let go
                 if in_parts and not self._smaller:
                     raise error
@@ -112,41 +147,58 @@ class Split:
                 half = max(1, tried // 2)
                 self._failed, self.most, in_parts = min(size, self._failed or size), min(half, self.most or half), True
                 self._forget(began)
+                random.setstate(drawn)  # of it a loss draws layers and dimensions
                 again()
                 self.tell(size, self.most, str(error))
 
     def _in_parts(self, whole: Callable[[], Any], context: Callable[[], Any]) -> Any:
-        self._calls = []
+        columns = self._columns = []
         try:
             loss = whole()
         except KeyError as missing:  # that of a value which only a pass of the whole batch leaves
-            self._smaller = False
-            raise MemoryError(
-                f"the loss reads {missing} of the texts, so that its batches cannot be split"
-            ) from missing
+            raise RunError(WHOLE.format(f"reads {missing} of the texts")) from None
         after = random_state()
-        for call in self._calls:
-            if call.vectors.grad is None:
-                continue
-            for (rows, part), state in zip(call.parts, call.states, strict=True):
-                set_random_state(state)  # the same dropout as the first time
-                with context():
-                    vectors = self._forward(dict(part), **call.options)["sentence_embedding"]
-                vectors.backward(call.vectors.grad[torch.as_tensor(rows).to(vectors.device)])
+        for column in columns:
+            column.left.clear()
+        for column in columns:
+            for number in range(len(column.parts)):
+                self._back(column, number, context)
         set_random_state(after)
         return loss
 
-    def _parts(self, features: dict[str, Any], most: int) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    def _back(self, column: Column, number: int, context: Callable[[], Any]) -> None:
+        """Take the gradient at the vectors of one part back through the model."""
+        rows, part = column.parts[number]
+        features, own = dict(part), column.model[0].forward
+        made: list[torch.Tensor] = []
+        gradients: list[torch.Tensor] = []
+        try:
+            for given in column.passes:
+                if given.layer is not None:
+                    column.model[0].forward = given.layer
+                elif given.vectors.grad is None:
+                    continue
+                set_random_state(given.states[number])  # the same dropout as the first time
+                with context():
+                    vectors = self._whole[column.model](features, **given.options)["sentence_embedding"]
+                if given.vectors.grad is not None:
+                    made.append(vectors)
+                    gradients.append(given.vectors.grad[torch.as_tensor(rows).to(vectors.device)])
+        finally:
+            if column.passes[0].layer is not None:
+                column.model[0].forward = own
+        if made:
+            torch.autograd.backward(made, gradients)
+
+    def _parts(self, model: Any, features: dict[str, Any]) -> list[tuple[np.ndarray, dict[str, Any]]]:
+        most = self.most or 1
         parts, mask = cut(features, most), features.get("attention_mask")
         rows, last = parts[-1]
         own = last["attention_mask"].shape[-1] if mask is not None else 0
-        if mask is not None and own < mask.shape[-1] and padding_counts(self.model, features, int(rows[0]), own):
-            return cut(features, most, narrow=False)
+        if mask is not None and own < mask.shape[-1] and padding_counts(model, features, int(rows[0]), own):
+            parts = cut(features, most, narrow=False)
+        self._smaller |= any(len(rows) > 1 and part is not features for rows, part in parts)
         return parts
-
-    def _forward(self, features: dict[str, Any], **options: Any) -> dict[str, Any]:
-        made: dict[str, Any] = self._whole(features, **options)
-        return made
 
     def _weights(self) -> list[torch.nn.Parameter]:
         return list(dict.fromkeys([*self.model.parameters(), *self.loss.parameters()]))
@@ -155,7 +207,7 @@ class Split:
         for weight in self._weights():
             weight.grad = None
         self._widest, self._smaller = 0, False
-        self.model.forward = self  # a loss that wraps it leaves it wrapped where it fails
+        self._stand()  # a loss that wraps a model's forward leaves it wrapped where it fails
         set_random_state(began)
         gc.collect()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
@@ -173,10 +225,18 @@ class Split:
             weight.grad = gradient if weight.grad is None else gradient.add_(weight.grad)
 
 
-def no_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is used up."""
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or any(words in str(error).lower() for words in NO_MEMORY)
+def _layer(model: Any) -> Any:
+    """What the loss has put in the place of the transformer's forward, as it stands now; None where that is its own.
+
+    Raises:
+        RunError: it is none of the library's.
+    """
+    stands = getattr(model[0], "forward", None)
+    if inspect.ismethod(stands):
+        return None
+    if type(stands).__name__ != "TransformerDecorator":
+        raise RunError(WHOLE.format("changes the layers of the model in a way of its own"))
+    return copy.copy(stands)
 
 
 def places(batch: Mapping[str, Any]) -> int:

@@ -146,7 +146,8 @@ def main() -> int:
         for name in LIBRARIES:
             importlib.import_module(name)
     while "run" not in (order := orders.take()):
-        with contextlib.suppress(WorkbenchError, Void):  # the run itself says what is wrong
+        # the run itself says what is wrong; torch says by a RuntimeError that memory is used up
+        with contextlib.suppress(WorkbenchError, MemoryError, RuntimeError, Void):
             do_ahead(Recipe(**order["expect"]), orders)
         gc.collect()
         gc.freeze()  # what is loaded stays: the trainer's own collection at its begin then takes no half second
