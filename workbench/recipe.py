@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -109,6 +109,29 @@ class Loss:
         """The loss that sees the embeddings: itself, or what Matryoshka and the like wrap."""
         inner = self.parameters.get("loss")
         return inner.innermost if isinstance(inner, Loss) else self
+
+    def with_models(self, change: Callable[[str], str]) -> Loss:
+        """The same loss with other names of the models that it brings, such as its guide."""
+        kinds = {item.name: item.kind for item in catalog.describe(self.name, self.source).parameters}
+        changed: dict[str, Any] = {}
+        for key, value in self.parameters.items():
+            if isinstance(value, Loss):
+                changed[key] = value.with_models(change)
+            elif kinds.get(key) == "model" and isinstance(value, str):
+                changed[key] = change(value)
+        return Loss(self.name, source=self.source, **{**self.parameters, **changed}) if changed else self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that the loss brings."""
+        found: list[str] = []
+
+        def noted(name: str) -> str:
+            found.append(name)
+            return name
+
+        self.with_models(noted)
+        return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping for YAML: ``{name, [source], **parameters}``."""
@@ -232,7 +255,7 @@ class Recipe(_Part):
     )
     batch_sampler: Literal["batch_sampler", "no_duplicates", "no_duplicates_hashed", "group_by_label"] = Field(
         "batch_sampler",
-        description="How rows meet: no_duplicates keeps equal texts apart, group_by_label brings classes together",
+        description="How rows meet: batch_sampler shuffles them, no_duplicates keeps equal texts apart, group_by_label brings classes together",
     )
     drop_last: bool = Field(False, description="Leave out the last, smaller batch of an epoch")
     max_seq_length: int | None = Field(
@@ -245,7 +268,7 @@ class Recipe(_Part):
     optimizer: Literal["adamw", "sgd"] = Field(
         "adamw", description="AdamW (Loshchilov & Hutter 2019) or plain stochastic gradient descent"
     )
-    learning_rate: float = Field(2e-5, gt=0, le=100, description="Peak learning rate; about 2e-1 for static embeddings")
+    learning_rate: float = Field(2e-5, gt=0, le=100, description="Peak learning rate; about 0.2 for static embeddings")
     weight_decay: float = Field(0.0, ge=0, le=1, description="Decoupled weight decay")
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"] = Field(
         "linear", description="Course of the learning rate after warm-up"

@@ -211,6 +211,13 @@ def test_a_loss_of_its_author_is_told_with_the_tag_that_misleads() -> None:
     assert "OwnLoss may hold a loss of torch of that name" in found["loss-tags"].sentence
 
 
+def test_a_loss_that_the_library_builds_into_another_may_be_tagged_too() -> None:
+    text = card(data=data_part(loss=LOSS.replace("Multiple", "CachedMultiple")))
+    tagged = text.replace("- loss:Mul", "- loss:CachedMultipleNegativesRankingLoss\n- loss:Mul")
+    assert "loss-tags" not in doubts(tagged)
+    assert "loss-tags" in doubts(tagged.replace("- loss:Mul", "- loss:CoSENTLoss\n- loss:Mul"))
+
+
 def test_parameters_that_cannot_be_carried_over_are_told() -> None:
     objects = doubts(card(data=data_part(parameters="{'guide': SentenceTransformer((0): x)}")))
     assert "printed as objects and cannot be read" in objects["loss-parameters"].sentence

@@ -58,6 +58,31 @@ def test_only_the_missing_folders_are_doubted(run: Run) -> None:
     }
 
 
+def test_a_card_names_the_models_of_its_loss_without_their_folders_and_the_limit_of_the_run(
+    run: Run, tiny_bert: Path, tmp_path: Path
+) -> None:
+    loss = Loss("DenoisingAutoEncoderLoss", decoder_name_or_path=str(tiny_bert))
+    recipe = run.recipe.changed(loss=loss, max_seq_length=4, prompts="the ", max_steps=1)
+    written = train(recipe, folder=tmp_path / "run").wait(240)
+    assert str(tiny_bert.parent) not in written.card
+    assert "over the limit of 4 tokens: 100.00%" in written.card
+    assert "special tokens included, prompts not:" in written.card
+    read = wb.read_card(written.card)
+    assert read.recipe == without_paths(written.recipe)
+    assert read.recipe.loss.models == (tiny_bert.name,)
+    assert doubts(read)["name-only"]["names"][:2] == [tiny_bert.name, tiny_bert.name]
+
+
+def test_a_short_name_of_the_hub_stands_whole_in_a_card() -> None:
+    shown = without_paths(
+        Recipe(model="all-MiniLM-L6-v2", loss=Loss("GISTEmbedLoss", guide="all-mpnet-base-v2"), data="a")
+    )
+    assert (shown.model, *shown.loss.models) == (
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "sentence-transformers/all-mpnet-base-v2",
+    )
+
+
 def test_the_rest_of_the_card_is_read_too(run: Run) -> None:
     read = wb.read_card(run.card)
     assert (read.base_model, read.architecture.dimension) == (Path(run.recipe.model).name, 32)

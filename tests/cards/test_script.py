@@ -160,7 +160,7 @@ LOSSES: list[tuple[Loss, str]] = [
     ),
     (
         Loss("GISTEmbedLoss", guide="GUIDE", margin_strategy="relative"),
-        "losses.GISTEmbedLoss(model, guide=SentenceTransformer('GUIDE'), margin_strategy='relative')",
+        "losses.GISTEmbedLoss(model, guide=SentenceTransformer('GUIDE', device=model.device, model_kwargs={'dtype': torch.float32}).float(), margin_strategy='relative')",
     ),
     (
         Loss("MultipleNegativesRankingLoss", directions=["query_to_doc", "doc_to_query"], hardness_mode=None),
@@ -180,7 +180,7 @@ def test_every_kind_of_loss_parameter_becomes_code_that_builds_the_loss(loss: Lo
     assert ast.unparse(made) == code
     names = {
         "model": SentenceTransformer(str(tiny_bert), device="cpu"),
-        "SentenceTransformer": lambda _: SentenceTransformer(str(tiny_bert), device="cpu"),
+        "SentenceTransformer": lambda _, **settings: SentenceTransformer(str(tiny_bert), device="cpu"),
         "sentence_transformers": sentence_transformers,
         "losses": losses,
         "torch": torch,
@@ -326,6 +326,36 @@ def test_without_a_gpu_a_script_for_any_device_trains_as_one_for_the_cpu(
         exec(compile(script(recipe, folder=tmp_path), "script.py", "exec"), {"__name__": "__main__"})
         saved.append((tmp_path / device / "model" / "model.safetensors").read_bytes())
     assert saved[0] == saved[1]
+
+
+@pytest.mark.parametrize("settings", [
+    {"loss": Loss("MatryoshkaLoss", loss=MNRL, matryoshka_dims=[32, 24, 16, 12], n_dims_per_step=1)},
+    {"loss": Loss("SoftmaxLoss", num_labels=3), "lora": {"r": 2, "target_modules": ["query"]}},
+], ids=["draws dimensions", "begins at random"])  # fmt: skip
+def test_the_script_draws_the_numbers_of_the_run_and_sees_whole_vectors(
+    settings: dict[str, Any], tiny_bert: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    parts = [*SentenceTransformer(str(tiny_bert), device="cpu"), Dense(32, 32)]  # whose loading draws numbers too
+    SentenceTransformer(modules=parts, device="cpu", truncate_dim=8).save_pretrained(str(tmp_path / "base"))
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+    classes = [{"label": place % 3} if "lora" in settings else {} for place in range(len(rows))]
+    table = tmp_path / "rows.jsonl"
+    table.write_text("".join(json.dumps({**row, **its}) + "\n" for row, its in zip(rows, classes, strict=True)))
+    base = {"model": str(tmp_path / "base"), "data": str(table), "max_steps": 4, "batch_size": 4, "device": "cpu"}
+    recipe = Recipe(**base, learning_rate=1e-2, **settings)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script(recipe, folder=tmp_path), "script.py", "exec"), {"__name__": "__main__"})
+    run = train(recipe, folder=tmp_path / "run").wait(WAIT_S)
+    for place in ("model.safetensors", "2_Dense/model.safetensors"):
+        alone, there = (load_file(folder / place) for folder in (tmp_path / "model", run.model_folder))
+        assert {name: value.tobytes() for name, value in alone.items()} == {
+            name: value.tobytes() for name, value in there.items()
+        }
+    assert SentenceTransformer(str(tmp_path / "model"), device="cpu").truncate_dim == 8
 
 
 def test_without_a_limit_prompts_or_held_out_rows_the_script_says_nothing_of_them() -> None:

@@ -402,7 +402,7 @@ def test_what_to_try_first_comes_first(texts: int, label: str | None, first: str
         ),
         ("MultipleNegativesRankingLoss", "similarity_fct", "dot_score", "sentence_transformers.util.dot_score"),
         ("CosineSimilarityLoss", "loss_fct", "L1Loss", "torch.nn.L1Loss()"),
-        ("GISTEmbedLoss", "guide", "some/model", "SentenceTransformer('some/model')"),
+        ("GISTEmbedLoss", "guide", "some/model", catalog.model_as_code("some/model")),
         ("MultipleNegativesRankingLoss", "directions", ["query_to_doc"], "('query_to_doc',)"),
         ("TripletLoss", "triplet_margin", 0.5, "0.5"),
     ],

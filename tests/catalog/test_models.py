@@ -11,14 +11,17 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from huggingface_hub import constants
 from safetensors.numpy import load_file, save_file
 
 from workbench.catalog import hub, models, weights
+from workbench.data.tokens import token_stats
 from workbench.errors import ModelError, WorkbenchError
 from workbench.files import sha256
 
+TEXT = pd.DataFrame({"text": ["the cat"]})
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
 POOLING = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
@@ -489,6 +492,53 @@ def test_half_precision_weights_are_loaded_as_float32(tiny_bert: Path, tmp_path:
     assert models.describe(folder).dtype == "F16"
     loaded = models.load(folder, device="cpu")
     assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+
+
+def test_a_table_of_word_vectors_in_half_precision_is_loaded_as_float32(tiny_static: Path, tmp_path: Path) -> None:
+    import torch
+
+    folder = shutil.copytree(tiny_static, tmp_path / "half")
+    file = next(folder.rglob("*.safetensors"))
+    save_file({name: w.astype(np.float16) for name, w in load_file(file).items()}, file, metadata={"format": "pt"})
+    assert {weight.dtype for weight in models.load(folder, device="cpu").parameters()} == {torch.float32}
+
+
+def test_texts_are_cut_where_the_positions_end_whatever_limit_the_files_state(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "beyond")
+    for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
+        settings = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**settings, key: 500}))
+    assert models.describe(folder).max_seq_length == 64
+    model = models.load(folder, device="cpu")
+    assert model.max_seq_length == 64
+    assert model.encode(["the cat " * 90]).shape == (1, 32)
+    assert models.load(folder, device="cpu", max_seq_length=8).max_seq_length == 8
+
+
+def test_a_tokenizer_that_knows_no_word_is_none(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "wordless")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    for reads in (lambda: models.load(folder, device="cpu"), lambda: token_stats(TEXT, folder)):
+        with pytest.raises(ModelError, match="got none that knows a word; save the tokenizer of the model"):
+            reads()
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("sentence_bert_config.json", "max_seq_length", "64"),
+        ("sentence_bert_config.json", "max_seq_length", 32.0),
+        ("config_sentence_transformers.json", "truncate_dim", -3),
+    ],
+)
+def test_settings_that_the_library_would_fail_over_later_are_named(
+    name: str, key: str, value: object, tiny_bert: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "odd")
+    (folder / name).write_text(json.dumps({**json.loads((folder / name).read_text()), key: value}))
+    with pytest.raises(ModelError, match=f"expected a whole number from 1 as the {key} .*got {value!r}; mend"):
+        models.load(folder, device="cpu")
 
 
 def test_weights_that_are_not_finite_are_refused_by_name(tiny_bert: Path, tmp_path: Path) -> None:

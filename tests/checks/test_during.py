@@ -75,7 +75,7 @@ SICK: dict[str, tuple[list[Event], str]] = {
     "loss-constant": ([point(step, 5.26661, reference=None) for step in (12, 14, 16)], "learns nothing"),
     "gradient-clipped": (
         [point(step, 2.0 / step, grad_norm=15.0, clipped=2) for step in range(2, 24, 2)],
-        "clipped in 20 of 20 steps: its norm is 15 at most points, the limit 1",
+        "clipped in 20 of 20 steps: the median of its norms is 15, the limit 1",
     ),
     "overfitting": (
         [

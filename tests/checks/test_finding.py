@@ -54,6 +54,7 @@ def test_the_worst_come_first_and_the_others_keep_their_order() -> None:
 def test_all_texts_are_escaped_where_html_is_made() -> None:
     found = Findings([finding(why=HOSTILE, fixed=HOSTILE, evidence={HOSTILE: HOSTILE})], about=HOSTILE)
     assert "<img" not in found._repr_html_() and "▲ warning" in found._repr_html_()
+    assert '<td style="overflow-wrap: break-word">▲ warning' in found._repr_html_(), "no column of single letters"
     assert "<img" not in Findings(about=HOSTILE)._repr_html_()
 
 

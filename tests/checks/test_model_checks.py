@@ -15,6 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from tests.checks.tables import codes, fires, pairs, recipe, text
 from workbench.checks import tensors
+from workbench.errors import RecipeError
+from workbench.training.launch import train
 
 Weights = dict[str, np.ndarray]
 
@@ -43,6 +45,20 @@ def test_weights_that_are_no_numbers_are_named(tiny_bert: Path, tmp_path: Path) 
 
     finding = fires(recipe(edited(tiny_bert, tmp_path, edit), pairs()), "weights-not-finite")
     assert finding.severity == "error" and "(encoder.layer.1.output.dense.weight)" in finding.message
+
+
+def test_a_model_with_ways_for_each_kind_of_text_is_named_in_the_words_of_its_refusal(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "routed")
+    routed = {"path": "", "type": "sentence_transformers.base.modules.Router"}
+    (folder / "modules.json").write_text(json.dumps([routed]))
+    (folder / "tokenizer.json").rename(folder / "elsewhere.json")
+    given = recipe(folder, pairs())
+    assert codes(given) == ["model-is-a-router"]
+    with pytest.raises(RecipeError, match="has a way for each kind of text") as refused:
+        train(given, folder=tmp_path / "run")
+    assert fires(given, "model-is-a-router").message == f"{refused.value}."
 
 
 def test_weights_that_are_all_zero_make_a_run_senseless(tiny_bert: Path, tmp_path: Path) -> None:

@@ -343,6 +343,19 @@ class Own(torch.nn.Module):
     assert found == [] and words.startswith("one batch of 8 rows was tried") and (tiny_bert.parent / "ran").exists()
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA error: out of memory")])
+def test_a_batch_that_does_not_fit_is_taken_in_parts_by_the_run(
+    tiny_bert: Path, here: Callable[..., Here], error: Exception
+) -> None:
+    here(error=error)
+    case = case_of(recipe(tiny_bert, pairs(40)))
+    (finding,), about = tried(case, None, [])
+    assert (finding.code, finding.severity) == ("not-enough-memory", "warning")
+    assert "8 rows does not fit into memory whole, so the run will take its batches in parts" in finding.message
+    assert about == "one batch was tried, and did not fit into memory"
+    assert tried(case, True, [finding]) == ([], about), "it is said once"
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

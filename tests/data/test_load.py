@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +344,13 @@ def test_real_files_load_whole_and_without_being_told_anything(
 def test_scores_of_any_kind_of_number_become_floats(cells: list[int], scores: list[float]) -> None:
     table = pd.DataFrame({"sentence1": ["a b", "c d"], "sentence2": ["e", "f"], "score": cells})
     assert load(table).to_training()["score"][:] == scores
+
+
+def test_decimals_of_a_database_are_scores() -> None:
+    cells = pa.array([Decimal("0.10"), Decimal("0.50"), None], pa.decimal128(5, 2))
+    table = pa.table({"sentence1": ["a", "b", "c"], "sentence2": ["x", "y", "z"], "score": cells})
+    data = load(datasets.Dataset(table), bad_rows="leave out")
+    assert (data.roles["score"], data.to_training()["score"][:]) == ("score", [0.1, 0.5])
+    assert str(data.left_out) == "1 with a missing cell"
+    other = load(datasets.Dataset(table.set_column(2, "score", pa.array([0.1, 0.6, None]).cast(cells.type))), bad_rows="leave out")  # fmt: skip
+    assert other.fingerprint != data.fingerprint

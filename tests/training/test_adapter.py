@@ -109,6 +109,20 @@ def test_a_checkpoint_holds_the_map_and_not_the_frozen_model(finished: Run) -> N
     assert weights[0].stat().st_size < 32 * 32 * 4 + 1000
 
 
+def test_an_adapter_on_a_model_that_has_one_leaves_that_in_its_place(
+    recipe: Make, finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = recipe(model=str(finished.model_folder), method="adapter", max_steps=3)
+    run = train(second, folder=tmp_path / "second").wait(WAIT_S)
+    parts = [part["type"].rpartition(".")[2] for part in json.loads((run.model_folder / "modules.json").read_text())]
+    assert parts == ["Transformer", "Pooling", "Dense", "Dense", "Normalize"]
+    there = encoded(run.model_folder)
+    assert np.abs(there - encoded(finished.model_folder)).max() > 1e-3
+    monkeypatch.chdir(tmp_path)
+    exec(compile(script(run.recipe, folder=tmp_path), "script.py", "exec"), {"__name__": "__main__"})
+    assert np.abs(there - encoded(tmp_path / "model")).max() < 1e-4
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     recipe: Make, normalized: Path, tmp_path: Path, finished: Run, loaded: Loaded
 ) -> None:

@@ -11,7 +11,8 @@ from tests.spaces.test_lean import without_dropout
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
 from workbench.recipe import Loss
-from workbench.spaces.lean import Lean, reads_tokens
+from workbench.spaces.lean import Lean
+from workbench.spaces.packed import reads_tokens
 
 torch = pytest.importorskip("torch")
 

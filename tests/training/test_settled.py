@@ -8,15 +8,22 @@ from pathlib import Path
 
 import pandas
 import pytest
+from huggingface_hub import constants
 
 from tests.loaded import Loaded
 from tests.training.conftest import NOUNS, VERBS, weights
 from tests.training.test_run import until
+from workbench.cards.script import script
+from workbench.catalog import models
 from workbench.catalog.scratch import make_bert
+from workbench.checks.before import check
 from workbench.data.load import load
+from workbench.data.prepare import settled
 from workbench.errors import ModelError, RecipeError, RunError
 from workbench.recipe import Loss, Recipe
+from workbench.training import launch, worker
 from workbench.training.launch import runs, train
+from workbench.training.lora import add_lora
 from workbench.training.run import attach
 
 Make = Callable[..., Recipe]
@@ -103,14 +110,56 @@ def test_batches_that_cannot_be_filled_are_told(recipe: Make, tmp_path: Path) ->
             "at most the 32 dimensions",
         ),
         ({"report_to": ["no such tracker"]}, "report_to"),
+        ({"lora": {"r": 2}, "model": "static"}, "lora: expected none, since .* has no layers to adapt"),
     ],
 )
 def test_what_cannot_work_is_told_before_a_folder_is_made(
-    settings: dict[str, object], words: str, recipe: Make, tmp_path: Path
+    settings: dict[str, object], words: str, recipe: Make, tiny_static: Path, tmp_path: Path
 ) -> None:
+    if settings.get("model") == "static":
+        settings = {**settings, "model": str(tiny_static)}
     with pytest.raises(RecipeError, match=words):
         train(recipe(**settings), folder=tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
+
+
+def test_a_model_that_the_loss_brings_is_looked_for_before_and_means_the_same_from_another_folder(
+    recipe: Make, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = Loss("MatryoshkaLoss", loss=Loss("GISTEmbedLoss", guide="not/here/at/all"), matryoshka_dims=[32])
+    with pytest.raises(ModelError, match="got 'not/here/at/all'"):
+        train(recipe(loss=missing), folder=tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()
+    monkeypatch.chdir(tiny_bert.parent)
+    near = recipe(loss=missing.with_models(lambda _: tiny_bert.name))
+    assert settled(near, load(near.data)).loss.models == (str(tiny_bert),)
+
+
+def test_a_revision_is_what_the_run_its_card_its_checks_and_its_script_read(
+    recipe: Make, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    old = "b" * 40  # the only one that is here, as after a download that named it
+    folder = shutil.copytree(tiny_bert, tmp_path / "models--owner--tiny" / "snapshots" / old)
+    # in this process, whose cache is another
+    monkeypatch.setattr(launch, "start_worker", lambda place: worker.main([str(place.path)]))
+    given = recipe(model="owner/tiny", revision=old, max_steps=1)
+    run = train(given, folder=tmp_path / "run")
+    assert run.state == "finished", run.status.reason
+    assert f"fingerprint `{models.fingerprint(folder)}`, local Hub cache" in run.card
+    assert f"<!-- at revision {old} -->" in run.card
+    for code in (run.card, script(given, folder=tmp_path)):
+        assert f"SentenceTransformer('owner/tiny', revision='{old}', device=" in code
+    assert not {"error", "note"} & {finding.severity for finding in check(given, batch=False)}
+
+
+def test_layers_that_peft_does_not_know_are_named(tiny_bert: Path, recipe: Make) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(tiny_bert), device="cpu")
+    words = r"lora.target_modules: expected some of dense, key, query, value, got \['q_lin'\]"
+    with pytest.raises(RecipeError, match=words):
+        add_lora(model, recipe(lora={"r": 2, "target_modules": ["q_lin"]}))
 
 
 def test_a_model_with_ways_for_each_kind_of_text_is_refused_before_a_folder_is_made(

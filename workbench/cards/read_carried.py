@@ -40,7 +40,8 @@ def about_carried(card: Said, sections: Sequence[Section]) -> Iterator[Doubt]:
             f"The recipe that the card carries has the fingerprint {carried.fingerprint}, and the card says {marks[0] if marks else 'none'}: it was cut or edited since, or written by another version of the workbench.",
             {"fingerprint": carried.fingerprint, "said": marks[:1]},
         )
-    names = [carried.model, carried.data.source, *([carried.eval_data.source] if carried.eval_data else [])]
+    tables = [spec.source for spec in (carried.data, carried.eval_data) if spec is not None]
+    names = [carried.model, *carried.loss.models, *tables]
     short = [name for name in names if "/" not in name]
     if short:
         yield Doubt(

@@ -18,6 +18,12 @@ from workbench.cards.read_text import Repair
 from workbench.checks.finding import some
 
 ROUNDING = 5.1e-5  # tables show four decimals
+# What the library builds into a loss; its tags name that too
+HELD = {
+    "CachedMultipleNegativesRankingLoss": "MultipleNegativesRankingLoss",
+    "CachedMultipleNegativesSymmetricRankingLoss": "MultipleNegativesRankingLoss",
+    "Matryoshka2dLoss": "MatryoshkaLoss",
+}
 LONGEST = 700  # characters of a sentence; names in a card can be of any length
 
 
@@ -149,7 +155,11 @@ def _losses(card: Said) -> Iterator[Doubt]:
             )
     tagged = [tag.partition(":")[2] for tag in card.tags if tag.startswith("loss:")]
     named = [loss.name for outer in card.losses for loss in read_recipe.nested(outer)]
-    more, less = [name for name in tagged if name not in named], [name for name in named if name not in tagged]
+    held = {HELD.get(name) for name in named}
+    more, less = (
+        [name for name in tagged if name not in named and name not in held],
+        [name for name in named if name not in tagged],
+    )
     if named and (more or (tagged and less)):
         own = next((loss for loss in card.losses if loss.custom), None)
         why = f": {own.name} may hold a loss of torch of that name" if own and more else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import files
 from workbench.catalog import losses as catalog
-from workbench.catalog import models
+from workbench.catalog import models, weights
 from workbench.recipe import Loss, Recipe
 from workbench.spaces.packed import KERNEL, MODULES, may_pack
 from workbench.steps import batched_rows, steps_of, total_steps, warmup_steps
@@ -42,7 +42,8 @@ last = model._modules.popitem() if isinstance(model[-1], Normalize) else None
 size = model.get_embedding_dimension()
 identity = torch.eye(size)
 adapter = Dense(size, size, bias=False, activation_function=torch.nn.Identity(), init_weight=identity)
-model.add_module("adapter", adapter.to(model.device))
+name = f"adapter_{len(model)}" if "adapter" in model._modules else "adapter"
+model.add_module(name, adapter.to(model.device))
 if last is not None:
     model.add_module(*last)
 """
@@ -89,14 +90,20 @@ class Code(str):
 
 def without_paths(recipe: Recipe) -> Recipe:
     """The same recipe for other people's eyes: of a path on this machine only the last name is left."""
-    changes: dict[str, Any] = {}
-    if Path(recipe.model).is_absolute():
-        changes["model"] = models.short_name(Path(recipe.model))
+    loss = recipe.loss.with_models(without_path)
+    changes: dict[str, Any] = {} if loss == recipe.loss else {"loss": loss}
+    if (shown := without_path(recipe.model)) != recipe.model:
+        changes["model"] = shown
     for name in ("data", "eval_data"):
         spec = getattr(recipe, name)
         if spec is not None and Path(spec.source).is_absolute():
             changes[name] = spec.model_copy(update={"source": Path(spec.source).name})
     return recipe.changed(**changes) if changes else recipe
+
+
+def without_path(model: str) -> str:
+    """The name of a model for other people's eyes."""
+    return models.short_name(Path(model)) if Path(model).is_absolute() else models.full_name(model)
 
 
 def arguments(recipe: Recipe, *, rows: int, device: str, bf16: bool) -> dict[str, Any]:
@@ -175,8 +182,9 @@ def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
     """A Python script that repeats a recipe with Sentence Transformers alone.
 
     To the same weights bit by bit on a CPU, where the recipe does not split batches by length
-    (`split_by_length: false`); else the loss and its gradients are the same, but dropout draws other numbers. A recipe
-    with the device "auto" or "cuda" gives a script that finds out where it runs what the card can do, as a run does.
+    (`split_by_length: false`); else the loss and its gradients are the same, but dropout draws other numbers. An adapter's
+    are the same to rounding, since a run looks vectors up that were encoded in other batches. A recipe with the device
+    "auto" or "cuda" gives a script that finds out where it runs what the card can do, as a run does.
 
     The rows that the recipe trains on are written as Parquet (to `folder`, else to the workbench's cache), since that
     is the only form in which every source, held-out rows included, can be read back in one line.
@@ -188,9 +196,22 @@ def script(recipe: Recipe, *, folder: str | Path | None = None) -> str:
 
     train, evaluation = prepare(recipe)
     tables = export_tables(train, evaluation, Path(folder) if folder else None)
-    found = models.find(recipe.model, revision=recipe.revision)
-    where = str(found.path) if found.origin.startswith(("folder", "run", "package")) else found.name
+    where = _place(recipe.model, recipe.revision)
+    named = recipe.name or recipe.fingerprint
+    recipe = with_limit(recipe).changed(loss=recipe.loss.with_models(_place), name=named)
     return render(recipe, train=train, tables=tables, model=where, device=recipe.device)
+
+
+def with_limit(recipe: Recipe) -> Recipe:
+    """The same recipe, which says at what texts are cut where the model's own files say it wrongly."""
+    limit = recipe.max_seq_length or weights.limit_to_set(models.find(recipe.model, revision=recipe.revision).path)
+    return recipe.changed(max_seq_length=limit) if limit else recipe
+
+
+def _place(model: str, revision: str | None = None) -> str:
+    """What the library finds a model by on this machine."""
+    found = models.find(model, revision=revision)
+    return str(found.path) if found.origin.startswith(("folder", "run", "package")) else found.name
 
 
 def render(recipe: Recipe, *, train: Examples, tables: tuple[Path, Path | None], model: str, device: str) -> str:
@@ -210,6 +231,7 @@ model.add_adapter(LoraConfig(task_type="FEATURE_EXTRACTION", r={recipe.lora.r}, 
         if recipe.lora
         else ""
     )
+    revision = f", revision={recipe.revision!r}" if recipe.revision and not Path(model).is_absolute() else ""
     limit = f"model.max_seq_length = {recipe.max_seq_length}\n" if recipe.max_seq_length else ""
     future, source = _own_source(recipe.loss)
     body = pprint.pformat(given, sort_dicts=False, width=100)
@@ -239,13 +261,18 @@ train = Dataset.from_parquet({str(tables[0])!r})
 {evaluation}
 
 {found}set_seed({recipe.seed})
-model = SentenceTransformer({model!r}, device={"device" if gpu else repr(device)}, model_kwargs={{"dtype": torch.float32}})
+model = SentenceTransformer({model!r}{revision}, device={"device" if gpu else repr(device)}, model_kwargs={{"dtype": torch.float32}})
+model.float()
+cut, model.truncate_dim = model.truncate_dim, None  # training sees whole vectors
 {limit}{PACKED if gpu and may_pack(recipe) else ""}{lora}{ADAPTER if recipe.method == "adapter" else ""}
+set_seed({recipe.seed})
 loss = {_loss_call(recipe.loss)}
+model.truncate_dim = cut
 
 settings = {body}
 args = SentenceTransformerTrainingArguments(output_dir="checkpoints", **settings)
 {ONE_CARD if gpu else ""}trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=train, loss=loss)
+set_seed({recipe.seed})  # the library has drawn examples for a card
 trainer.train()
 {MERGE if recipe.lora else ""}model.save_pretrained("model")
 '''
@@ -295,7 +322,7 @@ def _own_value(source: str, name: str, key: str, value: object) -> str:
     if parameter is None or value is None or parameter.kind not in ("model", "function"):
         return repr(value)
     if parameter.kind == "model":
-        return repr(value) if key.endswith("name_or_path") else f"SentenceTransformer({value!r})"
+        return repr(value) if key.endswith("name_or_path") else catalog.model_as_code(value)
     if re.search(rf"^class {value}\b", source, re.MULTILINE):
         return f"{value}()"
     if re.search(rf"^(def {value}\b|{value} *=)", source, re.MULTILINE):

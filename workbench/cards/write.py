@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cards.markdown import cell_of, code_of, escaped, fenced, indented, plain, table_of
-from workbench.cards.script import render, without_paths
+from workbench.cards.script import render, with_limit, without_path, without_paths
 from workbench.catalog import models
 from workbench.catalog.models import full_name
 from workbench.checks.finding import SYMBOLS, Findings
@@ -89,8 +89,9 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
 
     data = model.model_card_data
     shown = without_paths(facts.recipe)
-    local = shown.model != facts.recipe.model
+    local = Path(facts.recipe.model).is_absolute()
     data.base_model = plain(shown.model if local else full_name(shown.model))
+    data.base_model_revision = None if local else shown.revision
     data.train_datasets = [_dataset(facts.train, facts.recipe, trainer, data.train_datasets)]
     data.eval_datasets = (
         [_dataset(facts.evaluation, facts.recipe, trainer, data.train_datasets)] if facts.evaluation is not None else []
@@ -130,9 +131,10 @@ def _dataset(part: Examples, recipe: Recipe, trainer: Any, known: list[dict[str,
     """One entry of the card's data sets, with statistics over all rows before truncation."""
     rows = part.to_training()
     columns = rows.column_names
-    stats = token_stats(part, recipe.model)
+    stats = token_stats(part, models.at_revision(recipe.model, recipe.revision), limit=recipe.max_seq_length)
     renamed = dict(zip(columns, [stats.columns[name] for name in part.used], strict=True))
     loss = dict((known or [{}])[0].get("loss") or {"fullname": recipe.loss.name})
+    loss["config_code"] = _without_places(loss.get("config_code", ""), recipe)
     head = rows[:3]
     return {
         "name": plain(part.name),
@@ -155,6 +157,14 @@ def _dataset(part: Examples, recipe: Recipe, trainer: Any, known: list[dict[str,
         ),
         "loss": loss,
     }
+
+
+def _without_places(code: str, recipe: Recipe) -> str:
+    """The library writes the folder that a decoder was loaded from into the settings of a loss."""
+    for model, revision in ((recipe.model, recipe.revision), *((model, None) for model in recipe.loss.models)):
+        place = models.find(model, revision=revision).path
+        code = code.replace(json.dumps(str(place)), json.dumps(without_path(model)))
+    return code
 
 
 def _details(column: ColumnStats, stats: TokenStats) -> str:
@@ -213,7 +223,8 @@ def _results(facts: RunFacts) -> dict[Any, dict[str, float]]:
 
 def _with_truth(text: str, facts: RunFacts) -> str:
     """Mend what the library's template says wrongly, and add what it does not say."""
-    counted = "* Statistics over all rows, in tokens before truncation, special tokens included:"
+    counted = "* Statistics over all rows, in tokens before truncation, special tokens included"
+    counted += ", prompts not:" if facts.recipe.prompts else ":"
     text = re.sub(r"\* Approximate statistics based on the first [\d,]+ samples:", counted, text)
     text = re.sub(
         r"\* Evaluated with <code>[^<]*_Result</code>",
@@ -233,6 +244,7 @@ def _run_section(facts: RunFacts) -> str:
         1 - facts.tokens / facts.padded_tokens if facts.padded_tokens else None,
     )
     batch = recipe.batch_size * recipe.gradient_accumulation_steps
+    base = models.at_revision(facts.recipe.model, recipe.revision)
     lines = {
         "Ended": f"stopped early at step {facts.steps} of {facts.planned_steps}: {facts.stopped}"
         if facts.stopped
@@ -257,7 +269,7 @@ def _run_section(facts: RunFacts) -> str:
             else ""
         ),
         "Seed": str(recipe.seed),
-        "Base weights": f"fingerprint `{models.fingerprint(facts.recipe.model)}`, {_origin(facts.recipe.model)}",
+        "Base weights": f"fingerprint `{models.fingerprint(base)}`, {_origin(facts.recipe)}",
         "Columns": ", ".join(f"{plain(name)} as {role}" for name, role in facts.train.used.items()),
         "Data": f"{plain(recipe.data.source)}, {len(facts.train):,} rows, fingerprint `{facts.train.fingerprint[:16]}`; {len(facts.evaluation) if facts.evaluation is not None else 0:,} rows kept for evaluation",
         "Recipe": f"fingerprint `{facts.recipe.fingerprint}`",
@@ -275,9 +287,9 @@ def _health(facts: RunFacts) -> str:
     return head + "".join(f"\n  - {line}" for line in found)
 
 
-def _origin(name: str) -> str:
+def _origin(recipe: Recipe) -> str:
     """Where the base weights came from, without a path of this machine."""
-    origin = models.find(name).origin
+    origin = models.find(recipe.model, revision=recipe.revision).origin
     return plain(origin if origin.startswith(("package", "Hub", "local Hub")) else origin.split()[0])
 
 
@@ -306,6 +318,6 @@ def _recipe_section(facts: RunFacts) -> str:
 
 def _script_section(facts: RunFacts) -> str:
     tables = (Path("train.parquet"), Path("eval.parquet") if facts.evaluation is not None else None)
-    recipe = without_paths(facts.recipe)
+    recipe = without_paths(with_limit(facts.recipe))
     code = render(recipe, train=facts.train, tables=tables, model=recipe.model, device=facts.device.split()[0])
     return f"### Equivalent Script\n\n<details><summary>Click to expand</summary>\n\n{fenced(code, 'python')}\n\n</details>\n\n"

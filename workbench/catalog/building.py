@@ -50,10 +50,14 @@ def build(
     cls = _class(info)
     given = {key: value for key, value in clean.items() if key not in loaded}
     arguments = {key: _argument(info.parameter(key), value, cls, model) for key, value in given.items()}
-    for key in facts.FROM_MODEL:
-        if info.parameter(key) is not None:
-            arguments.setdefault(key, model.get_embedding_dimension())
-    return _construct(info, cls, model, arguments | loaded)
+    cut, model.truncate_dim = model.truncate_dim, None  # training sees whole vectors
+    try:
+        for key in facts.FROM_MODEL:
+            if info.parameter(key) is not None:
+                arguments.setdefault(key, model.get_embedding_dimension())
+        return _construct(info, cls, model, arguments | loaded)
+    finally:
+        model.truncate_dim = cut
 
 
 def _class(info: LossInfo) -> type:
@@ -75,7 +79,7 @@ def _construct(info: LossInfo, cls: type, model: SentenceTransformer, arguments:
         try:
             loss = cls(model, **arguments)
         except (ValueError, AssertionError) as error:
-            reason = str(error) or "it needs another kind of model, such as a Transformer"
+            reason = " ".join(str(error).split())[:200] or "it needs another kind of model, such as a Transformer"
             raise RecipeError(
                 f"loss: expected settings and a model that {info.name} takes, got a refusal: {reason}"
             ) from error
@@ -116,6 +120,11 @@ def _function(parameter: Parameter, name: str, cls: type) -> Any:
     )
 
 
+def model_as_code(name: object) -> str:
+    """A model that a loss brings, as `build` loads it, as an expression of a plain script."""
+    return f"SentenceTransformer({name!r}, device=model.device, model_kwargs={{'dtype': torch.float32}}).float()"
+
+
 def as_code(name: str, key: str, value: Any) -> str:
     """A parameter of a library loss as an expression of a plain script.
 
@@ -126,7 +135,7 @@ def as_code(name: str, key: str, value: Any) -> str:
     if parameter is None or value is None:
         return repr(value)
     if parameter.kind == "model" and not key.endswith("name_or_path"):
-        return f"SentenceTransformer({value!r})"
+        return model_as_code(value)
     if parameter.kind != "function":
         return repr(tuple(value) if isinstance(parameter.default, tuple) else value)
     if owner := owner_of(parameter.choices):

@@ -6,7 +6,7 @@ Only `build` imports torch and Sentence Transformers; all else is read from sour
 from __future__ import annotations
 
 from workbench.catalog.adapting import no_adapter
-from workbench.catalog.building import as_code, build
+from workbench.catalog.building import as_code, build, model_as_code
 from workbench.catalog.custom import is_trusted, register_loss, trust
 from workbench.catalog.fitting import fits, fitting
 from workbench.catalog.loss_info import LossInfo, Parameter, Shape
@@ -27,6 +27,7 @@ __all__ = [
     "get",
     "is_trusted",
     "losses",
+    "model_as_code",
     "no_adapter",
     "reference",
     "register_loss",

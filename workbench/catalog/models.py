@@ -6,6 +6,7 @@ the weights, the Hub. Weights must be safetensors; pickles, foreign code and dam
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -145,6 +146,12 @@ def files(name: str | Path) -> Path:
     return find(name).path
 
 
+def at_revision(name: str, revision: str | None) -> str:
+    """The folder of a revision that is on this machine, else the name."""
+    here = hub.on_this_machine(full_name(name), revision) if revision else None
+    return str(here[0]) if here else name
+
+
 def check_name(name: str | Path) -> None:
     """Refuse what cannot be a model: no network, no weights read, milliseconds for a folder or a Hub id.
 
@@ -165,22 +172,23 @@ def check_name(name: str | Path) -> None:
     raise ModelError(f"expected a model folder, a run folder or a Hub id such as owner/name, got {given!r:.200}{hint}")
 
 
-def describe(name: str | Path, *, fetch: bool = True) -> ModelInfo:
+def describe(name: str | Path, *, fetch: bool = True, revision: str | None = None) -> ModelInfo:
     """Parameters, dimension, limit, licence and place of a model, read from its files without loading it.
 
     Args:
         name: a folder, a run folder, a Hub id, or the short name of a sentence-transformers model.
         fetch: get the files of a model that is not on this machine. False asks no network: of such a model only
             what the catalogue knows is returned, and `where` is None.
+        revision: revision of a Hub model.
 
     Raises:
         ModelError: as `find`.
     """
     wanted = full_name(str(name))
-    if not fetch and not hub.on_this_machine(wanted, None):
+    if not fetch and not hub.on_this_machine(wanted, revision):
         check_name(name)
         return KNOWN.get(wanted, ModelInfo(wanted))
-    found = find(name)
+    found = find(name, revision=revision)
     tensors = list(weights.tensors(found.path))
     modules = weights.modules(found.path)
     kinds = [module.get("type", "").rsplit(".", 1)[-1] for module in modules]
@@ -217,7 +225,7 @@ def load(
 ) -> SentenceTransformer:
     """Load a model in float32 from verified files only. Imports torch and Sentence Transformers (about 9 s).
 
-    Texts are cut at `max_seq_length` tokens; None keeps the limit of the model.
+    Texts are cut at `max_seq_length` tokens; None keeps the limit of the model, as far as it has positions.
 
     Raises:
         ModelError: as `find`; also when the files do not make a model or hold values that are not finite.
@@ -251,14 +259,35 @@ def load(
         raise ModelError(
             f"expected a Sentence Transformers model in {found.path}, but it does not load ({why}); fetch it again"
         ) from error
+    _check_settings(model, found.path)
+    model.float()  # what is no transformer, such as a table of word vectors, comes as it was stored
     for weight_name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
             raise ModelError(
                 f"expected finite weights in {found.path}, but {weight_name} holds NaN or infinity: the file is damaged; fetch it again"
             )
-    if max_seq_length:
-        model.max_seq_length = max_seq_length
+    if limit := max_seq_length or weights.limit_to_set(found.path):
+        model.max_seq_length = limit
     return model
+
+
+def _check_settings(model: SentenceTransformer, folder: Path) -> None:
+    """What the library takes as it stands in the files, to fail over it later or to give every text one vector."""
+    known = {name: getattr(model, name) for name in ("max_seq_length", "truncate_dim")}
+    for name, value in known.items():
+        if value not in (None, math.inf) and (not isinstance(value, int) or value < 1):
+            raise ModelError(
+                f"expected a whole number from 1 as the {name} of the model in {folder}, got {value!r}; mend its settings"
+            )
+    check_words(model.tokenizer, folder)
+
+
+def check_words(tokenizer: object, folder: Path) -> None:
+    """Raise a ModelError if a tokenizer knows special tokens only, as transformers makes one where the files are missing."""
+    if len(getattr(tokenizer, "all_special_ids", ())) >= len(getattr(tokenizer, "get_vocab", lambda: ".")()):
+        raise ModelError(
+            f"expected a tokenizer in {folder}, got none that knows a word; save the tokenizer of the model into this folder"
+        )
 
 
 def _check_device(device: str | None) -> None:

@@ -62,7 +62,19 @@ def write_checksums(folder: Path) -> None:
 
 
 def max_seq_length(folder: Path) -> int | None:
-    """Limit in tokens, special tokens included, as Sentence Transformers applies it; None if the model has none."""
+    """Limit in tokens, special tokens included, as texts are cut here; None if the model has none."""
+    limit = _stated_limit(folder)
+    return limit and min(limit, positions(folder) or limit)
+
+
+def limit_to_set(folder: Path) -> int | None:
+    """The limit of a model that states a higher one than it has positions for; else None."""
+    limit = max_seq_length(folder)
+    return limit if limit != _stated_limit(folder) else None
+
+
+def _stated_limit(folder: Path) -> int | None:
+    """As Sentence Transformers applies it."""
     settings = _settings(folder / "sentence_bert_config.json")
     limit = settings.get("max_seq_length")
     if limit is None:
@@ -207,6 +219,13 @@ def modules(folder: Path) -> list[dict[str, Any]]:
     """Entries of modules.json; empty for a bare transformer."""
     listed = read_json(folder / "modules.json")
     return [module for module in listed if isinstance(module, dict)] if isinstance(listed, list) else []
+
+
+def routed(name: str, folder: Path | None) -> str:
+    """Why a model cannot be trained by a recipe, since kinds of text go different ways in it; empty where they do not."""
+    if folder is None or not any(str(part.get("type")).endswith(".Router") for part in modules(folder)):
+        return ""
+    return f"expected one that takes all texts in one way, but {name} has a way for each kind of text (a Router), and no recipe says which column goes which way; choose another"
 
 
 def dimension(folder: Path, modules: list[dict[str, Any]]) -> int | None:

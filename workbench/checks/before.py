@@ -26,6 +26,7 @@ from workbench.recipe import Recipe
 
 Check = Callable[[Case], Iterator[Finding]]
 CHECKS: tuple[Check, ...] = (
+    model.texts_go_one_way,
     model.weights_can_work,
     model.weights_are_whole,
     model.revision_is_here,
@@ -46,7 +47,7 @@ CHECKS: tuple[Check, ...] = (
     columns.questions_are_anchors,
     columns.text_columns_hold_texts,
     limits.limit_is_possible,
-    limits.own_limit_is_sound,
+    limits.a_limit_is_known,
     vocabulary.texts_can_be_padded,
     vocabulary.tokenizer_belongs_to_the_model,
     vocabulary.words_are_known,
@@ -99,7 +100,6 @@ OF_THE_LOSS: tuple[Check, ...] = (
 OF_A_MODEL_IN_TRAINING: tuple[Check, ...] = (
     losses.loss_suits_the_model,
     course.steps_move_the_weights,
-    cost.memory_is_enough,
     cost.padding_is_little,
     cost.scores_are_cheap,
 )
@@ -128,6 +128,8 @@ def check(recipe: Recipe, *, batch: bool | None = None, progress: Progress | Non
         raise RecipeError(f"expected a Recipe, got {type(recipe).__name__}; read a file with Recipe.from_yaml(path)")
     case = Case.of(recipe, progress or (lambda *_: None))
     idle = (OF_THE_LOSS if case.misfit else ()) + (OF_A_MODEL_IN_TRAINING if recipe.method == "adapter" else ())
+    if found := list(model.texts_go_one_way(case)):
+        return Findings(found, about=f"1 check of {recipe.model}; the others need the one tokenizer of all its texts")
     looks = [look for look in CHECKS if look not in idle]
     found = [finding for look in looks for finding in look(case)]
     more, said = tried(case, batch, found)

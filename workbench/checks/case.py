@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from workbench.catalog import hub, models, weights
 from workbench.catalog import losses as catalog
-from workbench.catalog import models, weights
 from workbench.catalog.losses import LossInfo
 from workbench.catalog.models import ModelInfo
 from workbench.checks import reading, tensors
@@ -130,7 +130,7 @@ class Case:
         prompts = settled(self.recipe, self.train).prompts
         trained = dict(zip(examples.used, examples.to_training().column_names, strict=True))
         given = {name: prompt for name in examples.texts if (prompt := prompt_of(prompts, trained[name]))}
-        return reading.read(examples, self.recipe.model, given, self.tell, of)
+        return reading.read(examples, self.base, given, self.tell, of)
 
     @property
     def lengths(self) -> dict[str, np.ndarray]:
@@ -142,7 +142,14 @@ class Case:
     @cached_property
     def model(self) -> ModelInfo:
         """What is known of the base model."""
-        return models.describe(self.recipe.model)
+        name, revision = self.recipe.model, self.recipe.revision
+        here = hub.on_this_machine(models.full_name(name), revision)
+        return models.describe(name, revision=revision if here else None)
+
+    @property
+    def base(self) -> str:
+        """Where its files are read from."""
+        return models.at_revision(self.recipe.model, self.recipe.revision)
 
     @cached_property
     def static(self) -> bool:

@@ -128,11 +128,12 @@ class Findings(tuple[Finding, ...]):
     def _repr_html_(self) -> str:
         if not self:
             return f"<p>{escape(self.summary)}</p>"
-        head = "".join(f"<th>{name}</th>" for name in ("severity", "finding", "numbers", "fix"))
+        whole = ' style="overflow-wrap: break-word"'  # short words are not squeezed to single letters
+        head = "".join(f"<th{whole}>{name}</th>" for name in ("severity", "finding", "numbers", "fix"))
         rows = "".join(
-            f"<tr><td>{SYMBOLS[finding.severity]} {finding.severity}</td>"
+            f"<tr><td{whole}>{SYMBOLS[finding.severity]} {finding.severity}</td>"
             f"<td>{escape(finding.message)}<br><small>{escape(finding.why)}</small></td>"
-            f"<td><small>{escape(finding.numbers)}</small></td><td>{escape(finding.fixed)}</td></tr>"
+            f"<td><small>{escape(finding.numbers)}</small></td><td{whole}>{escape(finding.fixed)}</td></tr>"
             for finding in self
         )
         return f'<table class="wb-table"><caption>{escape(self.summary)}</caption><tr>{head}</tr>{rows}</table>'

@@ -44,33 +44,15 @@ def limit_is_possible(case: Case) -> Iterator[Finding]:
 
 
 @finds(
-    "limit-beyond-positions", "error", "note", when="the model's own limit is more than it has positions for; an error if a text is that long",
-    why="A transformer has no vectors for positions that it was not built with.", fix="sets `max_seq_length` to the positions",
-)  # fmt: skip
-@finds(
     "texts-never-cut", "warning", when="a transformer has no limit that is known, and a text has over 1,024 tokens",
     why="Memory for attention grows with the square of the longest text of a batch: shorten the texts, or set a limit in the model's own files.",
 )  # fmt: skip
-def own_limit_is_sound(case: Case) -> Iterator[Finding]:
-    """The model's own limit exists, and is not above what it has positions for."""
-    limit, positions, longest = case.limit, case.model.positions, int(case.texts.tokens.max(initial=0))
-    if limit is None:
-        if not case.static and longest > 1024:
-            message = f"{case.recipe.model} names no limit, so the longest text of {longest:,} tokens is read whole, and its batch is padded to that."
-            yield case.finding("texts-never-cut", "warning", message, evidence={"longest": longest})
-        return
-    if case.recipe.max_seq_length or not positions or limit <= positions:
-        return
-    stops = longest > positions
-    yield case.finding(
-        "limit-beyond-positions",
-        "error" if stops else "note",
-        f"The limit of {case.recipe.model} is {limit:,} tokens, but it has only {positions:,} usable positions; the longest text has {longest:,} tokens, so the run "
-        + ("will stop with an index error." if stops else "works, and longer texts would stop it."),
-        evidence={"limit": limit, "positions": positions, "longest": longest},
-        fixed=f"set max_seq_length to {positions}",
-        max_seq_length=positions,
-    )
+def a_limit_is_known(case: Case) -> Iterator[Finding]:
+    """Where texts are long, the model has a limit."""
+    longest = int(case.texts.tokens.max(initial=0))
+    if case.limit is None and not case.static and longest > 1024:
+        message = f"{case.recipe.model} names no limit, so the longest text of {longest:,} tokens is read whole, and its batch is padded to that."
+        yield case.finding("texts-never-cut", "warning", message, evidence={"longest": longest})
 
 
 @finds(

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workbench.catalog import hub
+from workbench.catalog.weights import routed
 from workbench.checks.case import Case
 from workbench.checks.codes import finds
 from workbench.checks.finding import Finding
 
 BROKEN = "Nothing in a run mends such weights; take another model, or fetch this one again."
+
+
+@finds(
+    "model-is-a-router", "error", when="texts go different ways in the model, by their kind (a Router); nothing else is looked at then",
+    why="No recipe says which column goes which way, so the run will not start.",
+)  # fmt: skip
+def texts_go_one_way(case: Case) -> Iterator[Finding]:
+    """The model takes all texts in one way."""
+    if problem := routed(case.recipe.model, case.model.path):
+        measured = {"model": case.recipe.model, "measured_on": f"the modules of {case.recipe.model}"}
+        yield case.finding("model-is-a-router", "error", f"model: {problem}.", evidence=measured)
 
 
 @finds("weights-not-finite", "error", when="stored weights are NaN or infinite", why=BROKEN)

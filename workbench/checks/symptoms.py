@@ -89,7 +89,7 @@ def gradient_fits_the_limit(watch: Seen, event: Event) -> Iterator[Finding]:
     yield watch.finding(
         "gradient-clipped",
         "note",
-        f"The gradient was clipped in {watch.clipped:,} of {step:,} steps: its norm is {norm:.3g} at most points, the limit {limit:g}.",
+        f"The gradient was clipped in {watch.clipped:,} of {step:,} steps: the median of its norms is {norm:.3g}, the limit {limit:g}.",
         why=effect,
         evidence={
             "step": step,

@@ -18,7 +18,7 @@ from workbench.checks.finding import Finding, some
 from workbench.checks.trial_batch import Trial, try_batch
 from workbench.checks.trial_findings import duration, findings_of, forecast, seconds_of_a_step
 from workbench.data.prepare import settled
-from workbench.errors import RecipeError, WorkbenchError
+from workbench.errors import RecipeError, WorkbenchError, no_memory
 from workbench.spaces.engine import Engine
 
 WAIT_S = 120.0
@@ -61,6 +61,8 @@ def tried(case: Case, batch: bool | None, found: Sequence[Finding]) -> tuple[lis
             f"one batch was tried, but given up after {WAIT_S:.0f} s, so nothing is known of it; a smaller batch_size or max_seq_length may help",
         )
     error = job.exception()
+    if error is not None and no_memory(error):
+        return _in_parts(case, found), "one batch was tried, and did not fit into memory"
     if error is not None:
         message = f"The first batch fails: {_reason(error)}"
         evidence = {"error": type(error).__name__, "measured_on": f"the first batch of {case.name}"}
@@ -72,6 +74,15 @@ def tried(case: Case, batch: bool | None, found: Sequence[Finding]) -> tuple[lis
             f"no batch was tried, since this machine does not have the device of the recipe, {case.recipe.device}",
         )
     return findings_of(case, trial), _about(case, trial)
+
+
+def _in_parts(case: Case, found: Sequence[Finding]) -> list[Finding]:
+    """What a batch that does not fit means for the run, unless the estimate has said so."""
+    if any(finding.code == "not-enough-memory" for finding in found):
+        return []
+    message = f"The first batch of {case.recipe.batch_size} rows does not fit into memory whole, so the run will take its batches in parts, with the same loss but more slowly."
+    evidence = {"batch_size": case.recipe.batch_size, "measured_on": f"the first batch of {case.name}"}
+    return [case.finding("not-enough-memory", "warning", message, evidence=evidence)]
 
 
 def _left_out(case: Case, batch: bool | None, found: Sequence[Finding]) -> str:

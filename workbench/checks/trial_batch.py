@@ -13,11 +13,12 @@ import numpy as np
 
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
+from workbench.checks.finding import some
 from workbench.checks.spread import spread
 from workbench.data.prepare import prepare
 from workbench.errors import RecipeError
 from workbench.recipe import Recipe, prompt_of
-from workbench.spaces.packed import computes_bf16, pack
+from workbench.spaces.packed import computes_bf16, pack, reads_tokens
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
@@ -207,7 +208,7 @@ def first_batch(trainer: SentenceTransformerTrainer) -> dict[str, Any]:
 def _one_pass(trainer: Any, recipe: Recipe, sample: Sample) -> Trial:
     import torch
 
-    from workbench.spaces.lean import Lean, reads_tokens
+    from workbench.spaces.lean import Lean
 
     model = trainer.model.eval()
     trainer.loss.eval()
@@ -250,7 +251,9 @@ def _one_pass(trainer: Any, recipe: Recipe, sample: Sample) -> Trial:
         seconds=seconds[-1],
         # AdamW keeps two numbers of 4 bytes for each weight
         memory=torch.cuda.max_memory_allocated() + 8 * trained * (recipe.optimizer == "adamw") if on_gpu else None,
-        device=torch.cuda.get_device_name() if on_gpu else f"{model.device.type} ({torch.get_num_threads()} threads)",
+        device=torch.cuda.get_device_name()
+        if on_gpu
+        else f"{model.device.type} ({some(torch.get_num_threads(), 'thread')})",
     )
 
 

@@ -70,7 +70,7 @@ def tokenizer_belongs_to_the_model(case: Case) -> Iterator[Finding]:
 )  # fmt: skip
 def texts_can_be_padded(case: Case) -> Iterator[Finding]:
     """The tokenizer has a token to pad with."""
-    here = place(case.recipe.model)
+    here = place(case.base)
     settings: dict[str, object] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         try:

@@ -252,7 +252,7 @@ def digest(batches: Iterable[pa.Table], columns: Mapping[str, str]) -> str:
             if kind == "numbers":
                 lengths.update(pc.fill_null(pc.list_value_length(values), 0).cast(pa.int64()).to_numpy().tobytes())
                 values = pc.list_flatten(values)
-            if kind in ("int", "float", "bool", "numbers"):
+            if kind in ("int", "float", "decimal", "bool", "numbers"):
                 content.update(pc.fill_null(values.cast(pa.float64(), safe=False), 0).to_numpy().tobytes())
                 continue
             texts = values if kind == "text" else pa.array([cut(value, 10**9) for value in values.to_pylist()])

@@ -129,7 +129,8 @@ def _faults(
     yield from ((at, "a missing cell", f"expected {wanted}, got nothing") for at in _where(missing))
     if role == "label" and pa.types.is_integer(array.type):
         high = len(classes) - 1 if classes else 2**62
-        outside = pc.or_(pc.less(array, 0), pc.greater(array, high))
+        wide = pa.uint64() if pa.types.is_uint64(array.type) else pa.int64()
+        outside = pc.or_(pc.less(array, pa.scalar(0, wide)), pc.greater(array, pa.scalar(high, wide)))
         bound = f"0 to {high}" if classes else "0, 1, 2, …"
         for at in _where(outside):
             yield at, "a class out of range", f"expected one of the classes {bound}, got {array[at]}"

@@ -97,13 +97,19 @@ def settled(recipe: Recipe, data: Examples) -> Recipe:
                 f"prompts: expected names of columns of {data.name}, got {unknown[0]!r}{did_you_mean(unknown[0], known)}; there are {', '.join(known)}"
             )
         changes["prompts"] = {known[name]: prompt for name, prompt in recipe.prompts.items()}
-    if _is_path(recipe.model):
-        changes["model"] = str(Path(recipe.model).expanduser().resolve())
+    if (model := _whole(recipe.model)) != recipe.model:
+        changes["model"] = model
+    if (loss := recipe.loss.with_models(_whole)) != recipe.loss:
+        changes["loss"] = loss
     for name in ("data", "eval_data"):
         spec = getattr(recipe, name)
-        if spec is not None and _is_path(spec.source):
-            changes[name] = spec.model_copy(update={"source": str(Path(spec.source).expanduser().resolve())})
+        if spec is not None and (source := _whole(spec.source)) != spec.source:
+            changes[name] = spec.model_copy(update={"source": source})
     return recipe.changed(**changes) if changes else recipe
+
+
+def _whole(source: str) -> str:
+    return str(Path(source).expanduser().resolve()) if _is_path(source) else source
 
 
 def _is_path(source: str) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXT_ROLES = ("anchor", "positive", "negative")
-KINDS = {"text": "texts", "int": "whole numbers", "float": "numbers", "bool": "true and false",
+KINDS = {"text": "texts", "int": "whole numbers", "float": "numbers", "decimal": "numbers", "bool": "true and false",
          "numbers": "lists of numbers", "other": "something else than texts or numbers"}  # fmt: skip
 ANCHOR = {"anchor", "anchors", "query", "question", "sentence", "premise", "text", "texts", "passage", "input", "prompt",
           "utterance", "content", "source_text", "src"}  # fmt: skip
@@ -28,7 +28,7 @@ NUMBERED = re.compile(r"(sentence|sent|text|question|query|q|s|passage|input|col
 
 
 def kind_of(type_: pa.DataType) -> str:
-    """text, int, float, bool, numbers (a list of numbers) or other."""
+    """text, int, float, decimal, bool, numbers (a list of numbers) or other."""
     from pyarrow import types
 
     if types.is_string(type_) or types.is_large_string(type_):
@@ -39,6 +39,8 @@ def kind_of(type_: pa.DataType) -> str:
         return "int"
     if types.is_floating(type_):
         return "float"
+    if types.is_decimal(type_):
+        return "decimal"
     if types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
         return "numbers" if types.is_integer(type_.value_type) or types.is_floating(type_.value_type) else "other"
     return "other"
@@ -76,7 +78,9 @@ def guess(kinds: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     roles, why = dict.fromkeys(kinds, "ignore"), {}
     target = _target(kinds, hints)
     if target:
-        roles[target] = "score" if hints[target] == "score" or kinds[target] in ("float", "numbers") else "label"
+        roles[target] = (
+            "score" if hints[target] == "score" or kinds[target] in ("float", "decimal", "numbers") else "label"
+        )
         why[target] = f"named like a {hints[target]}"
     texts = [name for name, kind in kinds.items() if kind == "text" and name != target]
     for name in kinds:
@@ -163,12 +167,12 @@ def checked(columns: Mapping[str, str], kinds: Mapping[str, str], where: str) ->
 
 def _fits(name: str, role: str, kinds: Mapping[str, str], where: str) -> None:
     kind = kinds[name]
-    fitting = {"label": ("int", "text", "bool"), "score": ("int", "float", "numbers")}.get(role, ("text",))
+    fitting = {"label": ("int", "text", "bool"), "score": ("int", "float", "decimal", "numbers")}.get(role, ("text",))
     if role == "ignore" or kind in fitting:
         return
     others = [other for other, its in kinds.items() if its in fitting and other != name]
     close = did_you_mean(name, others) or (f"; such columns are {', '.join(others)}" if others else "")
-    if role == "label" and kind == "float":
+    if role == "label" and kind in ("float", "decimal"):
         close = "; give it the role 'score'"
     wanted = {"label": "classes", "score": "numbers"}.get(role, "texts")
     raise DataError(

@@ -135,6 +135,8 @@ def _slow(folder: Path) -> Callable[[list[str]], np.ndarray]:
             f"expected a tokenizer in {folder}, got none that can be read ({' '.join(str(error).split())[:80]}); add its tokenizer.json"
         ) from None
 
+    models.check_words(tokenizer, folder)
+
     def count(texts: list[str]) -> np.ndarray:
         encoded = tokenizer(texts, truncation=False, padding=False, verbose=False)["input_ids"]
         return np.fromiter(map(len, encoded), np.int64, len(encoded))

@@ -150,7 +150,9 @@ def _cells(column: ColumnStats) -> str:
 Progress = Callable[[int, int, TokenStats], None]
 
 
-def token_stats(data: Any, model: str | Path = DEFAULT_MODEL, *, progress: Progress | None = None) -> TokenStats:
+def token_stats(
+    data: Any, model: str | Path = DEFAULT_MODEL, *, limit: int | None = None, progress: Progress | None = None
+) -> TokenStats:
     """Count the tokens of every text of a table, before truncation, special tokens included.
 
     Texts are read and counted in chunks, so that memory holds one chunk, and 32 bytes a text: duplicates are found by
@@ -160,6 +162,7 @@ def token_stats(data: Any, model: str | Path = DEFAULT_MODEL, *, progress: Progr
     Args:
         data: the result of `load`, or anything that `load` takes.
         model: whose tokenizer: a folder, a run folder, a Hub id, or a short name.
+        limit: tokens at which texts are cut; None is the model's own.
         progress: called with rows done, rows in all and the statistics so far, first within a second, then about four
             times a second. An exception that it raises stops the counting.
 
@@ -169,15 +172,16 @@ def token_stats(data: Any, model: str | Path = DEFAULT_MODEL, *, progress: Progr
     """
     examples = data if isinstance(data, Examples) else load(data)
     here = place(model)
+    limit = limit or here.limit
     started = time.perf_counter()
     total, done, told = len(examples), 0, 0.0
-    counts = {name: _Count(here.limit) for name in examples.texts}
+    counts = {name: _Count(limit) for name in examples.texts}
 
     def so_far(*, last: bool) -> TokenStats:
         columns = {name: counted.stats(last=last) for name, counted in counts.items()}
         if last and examples.label:
             columns[examples.label] = _target(examples)
-        return TokenStats(done, here.limit, str(model), round(time.perf_counter() - started, 3), columns)
+        return TokenStats(done, limit, str(model), round(time.perf_counter() - started, 3), columns)
 
     found = {name: ids.kept(examples, name, model) for name in counts}
     complete = {name: column for name, column in found.items() if column and column.duplicates is not None}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.data.examples import cut_text
 from workbench.data.load import load
 from workbench.data.prepare import task_of, unscorable
 from workbench.errors import DataError
@@ -200,10 +201,12 @@ class Change:
             "gained": len(self.gained),
             "lost": len(self.lost),
             "gained_rows": [
-                {"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.gained[:rows]
+                {"texts": [cut_text(text, 300) for text in texts], "before": a, "after": b}
+                for texts, a, b in self.gained[:rows]
             ],
             "lost_rows": [
-                {"texts": [text[:300] for text in texts], "before": a, "after": b} for texts, a, b in self.lost[:rows]
+                {"texts": [cut_text(text, 300) for text in texts], "before": a, "after": b}
+                for texts, a, b in self.lost[:rows]
             ],
         }
 
@@ -212,9 +215,9 @@ class Change:
         return {"before": self.before.to_json(), "after": self.after.to_json(), "change": Change.to_json(self, rows)}
 
     def __repr__(self) -> str:
-        lines = [
-            f"{self.before.model} -> {self.after.model}: {len(self.gained)} gained, {len(self.lost)} lost on {self.after.primary}"
-        ]
+        primary = self.after.primary
+        said = f"{len(self.gained)} gained, {len(self.lost)} lost on {primary}" if primary else "not scored"
+        lines = [f"{self.before.model} -> {self.after.model}: {said}"]
         return "\n  ".join(lines + [f"{name}: {delta}" for name, delta in self.delta.items()])
 
     def _repr_html_(self) -> str:

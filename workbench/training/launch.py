@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import files
 from workbench.catalog import models
 from workbench.catalog.models import ModelInfo
-from workbench.catalog.weights import modules
+from workbench.catalog.weights import routed
 from workbench.data.prepare import prepare, settled
 from workbench.errors import DataError, MissingPackage, ModelError, RecipeError, RunError, WorkbenchError
 from workbench.recipe import Recipe, read_settings
@@ -53,9 +53,11 @@ def train(
     make_sure_trusted(recipe, trust_code)
     _installed(recipe)
     found = models.find(recipe.model, revision=recipe.revision)
+    for name in recipe.loss.models:
+        models.find(name)
     data, evaluation = prepare(recipe)
     recipe = settled(recipe, data)
-    _possible(recipe, data, models.describe(recipe.model))
+    _possible(recipe, data, models.describe(recipe.model, revision=recipe.revision))
     place = RunFolder(Path(folder or Path(runs) / _name(recipe)).expanduser().resolve())
     _free(place)
     _room(place, found.path)
@@ -186,10 +188,8 @@ def _installed(recipe: Recipe) -> None:
 def _possible(recipe: Recipe, data: Examples, model: ModelInfo) -> None:
     """Raise a RecipeError with all that cannot work and would only come out inside the trainer."""
     problems = []
-    if model.path and any(str(part.get("type")).endswith(".Router") for part in modules(model.path)):
-        problems.append(
-            f"model: expected one that takes all texts in one way, but {recipe.model} has a way for each kind of text (a Router), and no recipe says which column goes which way; choose another"
-        )
+    if problem := routed(recipe.model, model.path):
+        problems.append(f"model: {problem}")
     if recipe.drop_last and len(data) < recipe.batch_size:
         problems.append(
             f"batch_size: expected at most the {len(data)} rows of the data, since drop_last leaves out smaller batches, got {recipe.batch_size}; lower it"
@@ -202,6 +202,10 @@ def _possible(recipe: Recipe, data: Examples, model: ModelInfo) -> None:
     if recipe.max_seq_length and model.max_seq_length is None:
         problems.append(
             f"max_seq_length: expected none, since {recipe.model} has no limit, got {recipe.max_seq_length}; leave it out"
+        )
+    if recipe.lora and model.architecture and not model.architecture.layers:
+        problems.append(
+            f"lora: expected none, since {recipe.model} is a table of word vectors and has no layers to adapt, got one; leave it out"
         )
     dims = recipe.loss.parameters.get("matryoshka_dims") or []
     if model.dimension and any(dim > model.dimension for dim in dims):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench.errors import RecipeError
 from workbench.recipe import Recipe
 
 
@@ -14,15 +15,33 @@ def add_lora(model: Any, recipe: Recipe) -> None:
     lora = recipe.lora
     assert lora is not None
     modules = list(lora.target_modules) if lora.target_modules else None
-    model.add_adapter(
-        LoraConfig(
-            task_type="FEATURE_EXTRACTION",
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=modules,
-        )
+    config = LoraConfig(
+        task_type="FEATURE_EXTRACTION",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules,
     )
+    try:
+        model.add_adapter(config)
+    except ValueError as error:  # it knows the layers of some architectures only
+        raise RecipeError(
+            f"lora.target_modules: expected {_layers(model)}, got {modules or 'none, and peft knows none for this model'} ({' '.join(str(error).split())[:200]})"
+        ) from None
+
+
+def _layers(model: Any) -> str:
+    """What can be adapted, by the last part of its name."""
+    from torch.nn import Linear
+
+    transformers = [part for part in model if hasattr(part, "auto_model")]
+    found = {
+        name.rpartition(".")[2]
+        for part in transformers
+        for name, layer in part.named_modules()
+        if isinstance(layer, Linear)
+    }
+    return f"some of {', '.join(sorted(found))}" if found else "a model with a transformer"
 
 
 def merge_lora(model: Any) -> None:

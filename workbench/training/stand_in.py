@@ -23,7 +23,7 @@ from workbench.spaces.encode import Progress, Space, embed
 from workbench.spaces.engine import stamp_of
 from workbench.spaces.evaluate import Evaluation, evaluate
 
-ADAPTER = "adapter"  # name of its module in the whole model
+ADAPTER = "adapter"  # name of its module in the whole model, where there is none already
 
 
 class Frozen:
@@ -156,7 +156,7 @@ class StandIn(SentenceTransformer):
         """The base model with the map in it, before it normalises; only the map counts as trained."""
         base.requires_grad_(False)
         last = base._modules.popitem() if isinstance(base[-1], Normalize) else None
-        base.add_module(ADAPTER, self.adapter)
+        base.add_module(f"{ADAPTER}_{len(base)}" if ADAPTER in base._modules else ADAPTER, self.adapter)
         if last is not None:
             base.add_module(*last)
         base.model_card_data = self.model_card_data

@@ -23,9 +23,10 @@ import psutil
 from workbench import files
 from workbench.catalog import models, weights
 from workbench.checks.during import recorded
+from workbench.checks.finding import some
 from workbench.data.examples import Examples
 from workbench.data.prepare import prepare
-from workbench.errors import RecipeError, RunError, WorkbenchError
+from workbench.errors import RecipeError, RunError, WorkbenchError, no_memory
 from workbench.recipe import Recipe
 from workbench.spaces import tokens_once
 from workbench.spaces.encode import Progress
@@ -90,7 +91,7 @@ def _work(folder: RunFolder) -> int:
         return 0
     except Exception as error:  # the outermost frame of the worker: what went wrong is told where people look
         traceback.print_exc()
-        reason = _sentence(error)
+        reason = _sentence(error, read_status(folder.status).phase)
         with contextlib.suppress(OSError):
             shutil.rmtree(folder.unfinished_model, ignore_errors=True)
             _remove_unfinished(folder)
@@ -105,13 +106,13 @@ def _end(folder: RunFolder, status: Status, said: Any, reason: str) -> None:
     write_status(folder.status, status.changed(said=said, phase=said, reason=reason, left_s=None, updated=time.time()))
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, phase: str) -> str:
     if isinstance(error, WorkbenchError):
         return str(error)
     if getattr(error, "errno", None) == errno.ENOSPC or any(words in str(error) for words in FULL_DISK):
         return "expected room for a checkpoint, but the disk is full; free some space and resume the run"
-    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
-        return "the batch does not fit into memory; start a new run with a smaller batch_size or max_seq_length, or with a cached loss"
+    if no_memory(error):
+        return f"expected room in memory for {phase}, but it is used up; start a new run with a smaller batch_size or max_seq_length, or with a cached loss"
     return f"{error.__class__.__name__}: {' '.join(str(error).split())[:300]} (the log has the whole story)"
 
 
@@ -136,7 +137,7 @@ class Session:
         self.folder, self.events, self.status, self.checkpoint = folder, events, status, checkpoint
         self.recipe = read_run_recipe(folder)
         self.train, self.evaluation = prepare(self.recipe)
-        self._check_data()
+        self._check_begun()
         before = read_events(folder.events)[0]
         self.health = Health(self.recipe, self.train, events, before)
         self.film = Filming(self.recipe, folder, self.train, self.evaluation, events, before)
@@ -191,7 +192,8 @@ class Session:
 
     # phases
 
-    def _check_data(self) -> None:
+    def _check_begun(self) -> None:
+        """A resumed run goes on with the rows and the base weights that it began with."""
         if not self.folder.data.exists():
             return
         kept = json.loads(self.folder.data.read_text(encoding="utf-8"))
@@ -199,6 +201,12 @@ class Session:
             raise RunError(
                 f"expected the {kept['rows']} training rows that this run began with (fingerprint {kept['fingerprint'][:12]}), got others from {self.recipe.data.source}; put the old file back, or start a new run"
             )
+        base = models.fingerprint(models.at_revision(self.recipe.model, self.recipe.revision))
+        if kept.get("model", base) != base:
+            raise RunError(
+                f"expected the base model that this run began with (fingerprint {kept['model']}), got another ({base}) in {self.recipe.model}; put the old one back, or start a new run"
+            )
+        files.replace_text(self.folder.data, json.dumps({**kept, "model": base}, indent=1))
 
     def _model(self, device: str) -> Any:
         """The base model as the recipe wants it, before any adapter; it packs its batches where it can."""
@@ -340,7 +348,7 @@ def _device(wanted: str) -> tuple[str, str]:
         )
     if chosen == "cuda":
         return "cuda", f"cuda ({torch.cuda.get_device_name()})"
-    return chosen, f"{chosen} ({torch.get_num_threads()} threads)" if chosen == "cpu" else chosen
+    return chosen, f"{chosen} ({some(torch.get_num_threads(), 'thread')})" if chosen == "cpu" else chosen
 
 
 if __name__ == "__main__":
