@@ -5,6 +5,8 @@ python -m tests.card.cases LIBRARY FOLDER TABLE: what came out lies in FOLDER/NA
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -140,6 +142,18 @@ def script(folder: Path) -> Any:
     return {"script": text}
 
 
+def measured(folder: Path) -> Any:
+    """The benchmarks that are meant for a GPU, in their small form; what they say of time means nothing here."""
+    from tests.benchmarks import encode, training
+
+    said = {}
+    for benchmark in (training, encode):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            benchmark.main(["--gpu", "--small"])
+        said[benchmark.__name__] = json.loads(out.getvalue().splitlines()[-1])
+    return said
+
+
 def ops_of_a_step(folder: Path, card: Any, *, joined: bool) -> int:
     """What is computed on the card from the end of one step to the end of the next."""
     from transformers import TrainerCallback
@@ -193,7 +207,7 @@ def main(library: str, words: str) -> None:
     for name in OPTIONS:
         case(f"{name} on cpu", lambda _, name=name: trained(folder, "cpu", name), card=False)
         case(f"{name} on cuda", lambda _, name=name: trained(folder, "cuda", name))
-    for work in (packed, in_parts, resumed, beside, script):
+    for work in (packed, in_parts, resumed, beside, script, measured):
         case(work.__name__, lambda _, work=work: work(folder))
     for joined in (True, False):
         case(f"joined {joined}", lambda card, joined=joined: ops_of_a_step(folder, card, joined=joined))

@@ -93,3 +93,12 @@ def test_the_script_runs_as_it_stands(told: Told) -> None:
 
 def test_one_pass_for_all_columns_starts_far_fewer_kernels(told: Told) -> None:
     assert told("joined True") < 0.7 * told("joined False")
+
+
+@pytest.mark.real
+def test_the_benchmarks_for_a_gpu_go_their_whole_way(told: Told) -> None:
+    found = told("measured")
+    assert len(found) == 2
+    assert all(one["settings"]["device"] == device.NAME and len(one["results"]) == 2 for one in found.values())
+    sides = {one["side"] for one in found["tests.benchmarks.training"]["settings"]["scores"]}
+    assert sides == {"library float32", "library bf16 by hand", "workbench"}
