@@ -312,6 +312,14 @@ def test_weights_that_were_cut_short_are_refused(tmp_path: Path) -> None:
         models.find(folder)
 
 
+def test_a_model_whose_last_layers_have_no_weights_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "mine")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}))
+    with pytest.raises(ModelError, match=r"expected weights of 3 layers .* got those of 2, .* random numbers"):
+        models.find(folder)
+
+
 @pytest.mark.parametrize("name", ["config", "modules", "checksums"])
 @pytest.mark.parametrize("content", ["{", "", "\xff", "[" * 100_000, "{'a': 1}"])
 def test_broken_json_names_the_file(name: str, content: str, tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def describe(name: str | Path, *, fetch: bool = True, revision: str | None = Non
         architecture = Architecture(0, dimension) if dimension else None
     return replace(
         known,
-        parameters=sum(count for count, _, _ in tensors) or known.parameters,
+        parameters=sum(count for count, *_ in tensors) or known.parameters,
         dtype=max(tensors)[1] if tensors else None,
         dimension=dimension or known.dimension,
         max_seq_length=None if "StaticEmbedding" in kinds else weights.max_seq_length(found.path),

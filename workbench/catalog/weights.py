@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ CHECKSUMS = "checksums.json"
 _LAYERS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 _HIDDEN = ("hidden_size", "dim", "n_embd", "d_model")
 _HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
+# The number of a layer in the name of a weight; ALBERT has one for all layers, of another name
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|block|h)\.(\d+)\.")
 _INTERMEDIATE = ("intermediate_size", "hidden_dim", "n_inner", "d_ff")
 
 
@@ -147,9 +150,21 @@ def verify(
                 f"model {name!r} has pickled weights ({pickled[0].name}), which can run code when loaded and are refused; "
                 "convert them to safetensors, or load it with trust_pickle=True if you trust its author"
             )
-    list(tensors(folder))
+    _check_layers(folder, parts)
     if sums:
         _check_sums(folder)
+
+
+def _check_layers(folder: Path, parts: list[dict[str, Any]]) -> None:
+    """Raise a ModelError if headers are damaged, or weights of the last layers are missing: the library would draw them."""
+    names = [
+        name for *_, name in tensors(folder) if not name.startswith("base_model.")
+    ]  # an adapter's, for some layers
+    sizes, found = architecture(folder, parts), [int(number) for name in names for number in _LAYER.findall(name)]
+    if sizes is not None and found and max(found) + 1 < sizes.layers:
+        raise ModelError(
+            f"expected weights of {sizes.layers} layers in {folder}, as config.json says, got those of {max(found) + 1}, and the others would be random numbers; copy or fetch the model again"
+        )
 
 
 def _check_sums(folder: Path) -> None:
@@ -166,8 +181,8 @@ def _check_sums(folder: Path) -> None:
             )
 
 
-def tensors(folder: Path) -> Iterator[tuple[int, str, list[int]]]:
-    """(number of weights, dtype, shape) of every tensor, from the headers of the safetensors files."""
+def tensors(folder: Path) -> Iterator[tuple[int, str, list[int], str]]:
+    """(number of weights, dtype, shape, name) of every tensor, from the headers of the safetensors files."""
     from safetensors import SafetensorError, safe_open
 
     for path in (*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")):
@@ -176,7 +191,7 @@ def tensors(folder: Path) -> Iterator[tuple[int, str, list[int]]]:
                 for key in file.keys():
                     part = file.get_slice(key)
                     if str(part.get_dtype()).startswith(("F", "BF")):  # older files also hold position numbers
-                        yield math.prod(part.get_shape()), part.get_dtype(), part.get_shape()
+                        yield math.prod(part.get_shape()), part.get_dtype(), part.get_shape(), key
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(
                 f"expected safetensors in {path}, but its header is damaged ({str(error)[:80]}); copy or fetch the file again"
