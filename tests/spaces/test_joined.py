@@ -10,7 +10,7 @@ import torch
 
 from tests.catalog.test_losses_build import given_for, labels_for
 from tests.kernel import install
-from tests.spaces.test_lean import without_dropout
+from tests.spaces.test_lean import Mixed, like, without_dropout
 from workbench.catalog import losses as catalog
 from workbench.catalog import models
 from workbench.recipe import Loss, Recipe
@@ -126,6 +126,21 @@ def test_columns_that_cannot_be_one_batch_go_through_one_by_one(tiny_bert: Path)
     for columns, prompt, found in zip(COLUMNS, ("", "the "), vectors, strict=False):
         wanted = model(dict(model.preprocess(columns, prompt=prompt or None)))["sentence_embedding"]
         assert torch.allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("why", ["padded on the left", "padding counts"])
+def test_columns_are_not_padded_to_each_other_where_that_changes_a_vector(why: str, tiny_bert: Path) -> None:
+    model = like(tiny_bert, *([Mixed()] if why == "padding counts" else []))
+    if why == "padded on the left":
+        model.tokenizer.padding_side = "left"
+    alone = [model(dict(model.preprocess(column)))["sentence_embedding"] for column in COLUMNS]
+    stands = Joined(model)
+    for _ in range(2):
+        columns = [dict(model.preprocess(column)) for column in COLUMNS]
+        with stands.expected():
+            stands.expect(columns)
+            found = [stands(features)["sentence_embedding"] for features in columns]
+        assert all(torch.equal(ours, wanted) for ours, wanted in zip(found, alone, strict=True))
 
 
 def test_only_losses_of_the_library_with_columns_once_are_known() -> None:

@@ -8,7 +8,7 @@ imports torch: only the worker imports it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from sentence_transformers.base.losses.merged_forward import column_merging_disa
 from torch.nn.functional import pad
 
 from workbench.recipe import Loss
+from workbench.spaces.lean import padding_counts
 from workbench.spaces.packed import join_packed, said_alike
 
 # Losses that ask for the vectors of each column of the batch once, and do nothing else with it
@@ -44,8 +45,11 @@ class Joined:
     """
 
     def __init__(self, model: SentenceTransformer) -> None:
-        self._pass: Callable[..., dict[str, Any]] = model.forward
-        self._pads = {"input_ids": getattr(getattr(model[0], "tokenizer", None), "pad_token_id", None) or 0}
+        self._model, self._pass = model, model.forward
+        tokenizer = getattr(model[0], "tokenizer", None)
+        self._pads = {"input_ids": getattr(tokenizer, "pad_token_id", None) or 0}
+        # whether columns may be padded to each other; None until a batch shows it
+        self._may_pad = False if getattr(tokenizer, "padding_side", None) == "left" else None
         self._columns: list[dict[str, Any]] = []
         self._made: list[torch.Tensor] = []
 
@@ -69,13 +73,24 @@ class Joined:
             return self._pass(features, **options)
         if not self._made:
             whole = join(self._columns, self._pads)
-            if whole is None:
+            if whole is None or not self._alike(whole):
                 self._columns = []
                 return self._pass(features)
             made = self._pass(whole)["sentence_embedding"]
             self._made = list(made.chunk(len(self._columns)))
         features["sentence_embedding"] = self._made[at]
         return features
+
+    def _alike(self, whole: dict[str, Any]) -> bool:
+        """Whether the vectors are those that each column has alone, however wide the others are."""
+        mask = whole.get("attention_mask")
+        if mask is None or self._may_pad is not None:
+            return mask is None or bool(self._may_pad)
+        lengths = mask.sum(dim=1)
+        row, width = int(lengths.argmin()), int(lengths.min())
+        if width < mask.shape[1]:
+            self._may_pad = not padding_counts(self._model, whole, row, width)
+        return self._may_pad is not False
 
 
 def join(columns: list[dict[str, Any]], pads: dict[str, int]) -> dict[str, Any] | None:
