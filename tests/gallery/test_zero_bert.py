@@ -12,7 +12,7 @@ from workbench.gallery.zero_bert import zero_bert
 def test_the_model_is_known_before_it_is_loaded() -> None:
     info = models.describe(zero_bert())
     assert (info.dimension, info.max_seq_length, info.normalized) == (50, 512, False)
-    assert info.parameters == sum(count for count, _, _ in weights.tensors(zero_bert()))
+    assert info.parameters == sum(count for count, *_ in weights.tensors(zero_bert()))
 
 
 def test_it_takes_all_its_weights_from_the_file_and_all_vectors_are_exactly_zero() -> None:
