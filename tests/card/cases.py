@@ -6,6 +6,7 @@ python -m tests.card.cases LIBRARY FOLDER TABLE: what came out lies in FOLDER/NA
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -39,12 +40,11 @@ def recipe(folder: Path, **given: Any) -> Any:
 
 def run(folder: Path, place: str, given: Any) -> Any:
     """A run in this process."""
-    from workbench.training import launch, worker
+    import pytest
 
-    launch.start_worker = lambda run: None  # type: ignore[assignment]
-    made = launch.train(given, folder=folder / place)
-    worker.main([str(made.folder)])
-    return made
+    from tests.training.test_on_gpu import here
+
+    return here(given, folder / place, pytest.MonkeyPatch())
 
 
 def told(made: Any) -> dict[str, Any]:
@@ -95,20 +95,16 @@ def in_parts(folder: Path) -> Any:
 
 def resumed(folder: Path) -> Any:
     """A run that is stopped at its checkpoint and goes on."""
-    from workbench.training import loop, worker
+    import pytest
 
-    save = loop.Recorder.on_save
+    from tests.training.test_on_gpu import stopped
+    from workbench.training import worker
 
-    def stopping(self: Any, *given: Any, **others: Any) -> None:
-        save(self, *given, **others)
-        self.folder.stop.touch()
-
-    loop.Recorder.on_save = stopping
-    made = run(folder, "stopped", recipe(folder, device="cuda"))
-    stopped, loop.Recorder.on_save = (made.state, made.status.step), save
+    made = stopped(recipe(folder, device="cuda"), folder / "stopped", pytest.MonkeyPatch())
+    ended = made.state, made.status.step
     made.resume()
     worker.main([str(made.folder)])
-    return {**told(made), "stopped": stopped}
+    return {**told(made), "stopped": ended}
 
 
 def beside(folder: Path) -> Any:
@@ -156,8 +152,6 @@ def measured(folder: Path) -> Any:
 
 def ops_of_a_step(folder: Path, card: Any, *, joined: bool) -> int:
     """What is computed on the card from the end of one step to the end of the next."""
-    from transformers import TrainerCallback
-
     from workbench.training import loop
 
     if not joined:
@@ -170,7 +164,6 @@ def ops_of_a_step(folder: Path, card: Any, *, joined: bool) -> int:
         say(self, *given, **others)
 
     loop.Recorder.on_step_end = count
-    assert issubclass(loop.Recorder, TrainerCallback)
     run(folder, f"counted {joined}", recipe(folder, device="cuda", max_steps=2, eval_share=0))
     return ends[1] - ends[0]
 
@@ -178,11 +171,8 @@ def ops_of_a_step(folder: Path, card: Any, *, joined: bool) -> int:
 def main(library: str, words: str) -> None:
     device.load(library)
     folder = Path(words)
-    import peft
-    import sentence_transformers
-    import transformers.trainer
-
-    assert peft and sentence_transformers and transformers
+    for name in ("peft", "sentence_transformers", "transformers.trainer"):
+        importlib.import_module(name)
 
     def case(name: str, work: Any, *, card: bool = True) -> None:
         pid = os.fork()

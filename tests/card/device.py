@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import shutil
 import subprocess
@@ -52,13 +53,12 @@ def put_in() -> Any:
         A context in which tensors are made on the card; its attribute `ops` counts what is computed there, by name.
     """
     import torch
-    from sentence_transformers import SentenceTransformerTrainer
-    from torch import _dynamo  # both look at torch as it was
     from torch.cuda import memory, random
     from torch.utils import _device, _pytree
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    assert SentenceTransformerTrainer and _dynamo
+    for name in ("sentence_transformers", "torch._dynamo"):  # they look at torch as it was
+        importlib.import_module(name)
     _device._device_constructors()
     ops: Counter[str] = Counter()
 

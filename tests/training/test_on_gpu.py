@@ -31,6 +31,19 @@ def here(given: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+def stopped(given: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run in this process that was asked to stop at its first checkpoint."""
+    save = loop.Recorder.on_save
+
+    def stopping(self: Any, *given: Any, **others: Any) -> None:
+        save(self, *given, **others)
+        self.folder.stop.touch()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Recorder, "on_save", stopping)
+        return here(given, folder, monkeypatch)
+
+
 def close(run: Run, wanted: Run) -> None:
     """The same course, as far as rounding allows."""
     steps, expected = run.events("step"), wanted.events("step")
@@ -105,15 +118,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
     monkeypatch.setattr(loop, "AHEAD_ON", {"cpu"})
     given = recipe(max_steps=16)
     whole = here(given, tmp_path / "whole", monkeypatch)
-    save = loop.Recorder.on_save
-
-    def stopping(self: Any, *given: Any, **others: Any) -> None:
-        save(self, *given, **others)
-        self.folder.stop.touch()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop.Recorder, "on_save", stopping)
-        run = here(given, tmp_path / "stopped", monkeypatch)
+    run = stopped(given, tmp_path / "stopped", monkeypatch)
     assert run.state == "stopped" and 0 < run.status.step < 16
     run.resume()
     worker.main([str(run.folder)])

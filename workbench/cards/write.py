@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from workbench.cards.markdown import cell_of, code_of, escaped, fenced, indented, plain, table_of
 from workbench.cards.script import render, with_limit, without_path, without_paths
 from workbench.catalog import models
-from workbench.catalog.models import full_name
 from workbench.checks.finding import SYMBOLS, Findings
 from workbench.data.tokens import ColumnStats, TokenStats, token_stats
 from workbench.recipe import Recipe
@@ -90,7 +89,7 @@ def card(model: Any, trainer: Any, facts: RunFacts) -> str:
     data = model.model_card_data
     shown = without_paths(facts.recipe)
     local = Path(facts.recipe.model).is_absolute()
-    data.base_model = plain(shown.model if local else full_name(shown.model))
+    data.base_model = plain(shown.model)
     data.base_model_revision = None if local else shown.revision
     data.train_datasets = [_dataset(facts.train, facts.recipe, trainer, data.train_datasets)]
     data.eval_datasets = (

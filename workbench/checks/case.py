@@ -146,7 +146,7 @@ class Case:
         here = hub.on_this_machine(models.full_name(name), revision)
         return models.describe(name, revision=revision if here else None)
 
-    @property
+    @cached_property
     def base(self) -> str:
         """Where its files are read from."""
         return models.at_revision(self.recipe.model, self.recipe.revision)

@@ -200,14 +200,13 @@ class Change:
             "delta": {name: vars(delta) for name, delta in self.delta.items()},
             "gained": len(self.gained),
             "lost": len(self.lost),
-            "gained_rows": [
-                {"texts": [cut_text(text, 300) for text in texts], "before": a, "after": b}
-                for texts, a, b in self.gained[:rows]
-            ],
-            "lost_rows": [
-                {"texts": [cut_text(text, 300) for text in texts], "before": a, "after": b}
-                for texts, a, b in self.lost[:rows]
-            ],
+            **{
+                name: [
+                    {"texts": [cut_text(text, 300) for text in texts], "before": a, "after": b}
+                    for texts, a, b in changed[:rows]
+                ]
+                for name, changed in (("gained_rows", self.gained), ("lost_rows", self.lost))
+            },
         }
 
     def kept(self, rows: int = 200) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 
 from workbench.recipe import Loss
 from workbench.spaces.lean import padding_counts
-from workbench.spaces.packed import join_packed, said_alike
+from workbench.spaces.packed import joined_ends
 
 # Losses that ask for the vectors of each column of the batch once, and do nothing else with it
 ASK_ONCE = {
@@ -103,21 +103,23 @@ def join(columns: list[dict[str, Any]], pads: dict[str, int]) -> dict[str, Any] 
     first = columns[0]
     if len(columns) < 2 or any(column.keys() != first.keys() for column in columns):
         return None
-    if "cu_seq_lens_q" in first:
-        return join_packed(columns)
     ids: list[Any] = [column.get("input_ids") for column in columns]
     if any(not torch.is_tensor(part) or part.ndim != 2 or len(part) != len(first["input_ids"]) for part in ids):
         return None
-    width, made = max(part.shape[1] for part in ids), dict[str, Any]()
-    for name, value in first.items():
+    packed = "cu_seq_lens_q" in first
+    made, width = joined_ends(columns) if packed else {}, max(part.shape[1] for part in ids)
+    if made is None:
+        return None
+    for name in first.keys() - made.keys():
         parts = [column[name] for column in columns]
-        if torch.is_tensor(value) and name != "prompt_length":
+        if torch.is_tensor(parts[0]) and name != "prompt_length":
             if any(part.shape != own.shape for part, own in zip(parts, ids, strict=True)):
                 return None
-            wide = [pad(part, (0, width - part.shape[1]), value=pads.get(name, 0)) for part in parts]
-            made[name] = torch.cat(wide)
-        elif not said_alike(parts):
+            if not packed:
+                parts = [pad(part, (0, width - part.shape[1]), value=pads.get(name, 0)) for part in parts]
+            made[name] = torch.cat(parts, dim=-1 if packed else 0)
+        elif all(part is parts[0] or bool(torch.as_tensor(part == parts[0]).all()) for part in parts):
+            made[name] = parts[0]
+        else:  # such as prompts of different length
             return None
-        else:
-            made[name] = value
     return made

@@ -189,11 +189,11 @@ def take_packed(features: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]
     return made
 
 
-def join_packed(columns: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Packed batches of equally many texts as one, column after column; None where they cannot be one.
+def joined_ends(columns: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Where the texts of packed batches end, as of one batch, column after column; None without equally many texts.
 
     Args:
-        columns: features of each, of the same names.
+        columns: features of each.
     """
     import torch
 
@@ -204,26 +204,8 @@ def join_packed(columns: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     whole = torch.cat([ends[0][:1], *(end[1:] + start for end, start in zip(ends, before, strict=True))])
     longest = max(int(column["max_length_q"]) for column in columns)
-    made: dict[str, Any] = {
+    return {
         "seq_idx": torch.cat([column["seq_idx"] + texts * number for number, column in enumerate(columns)], dim=-1),
         **dict.fromkeys(("cu_seq_lens_q", "cu_seq_lens_k"), whole),
         **dict.fromkeys(("max_length_q", "max_length_k"), longest),
     }
-    for name in columns[0].keys() - made.keys():
-        parts = [column[name] for column in columns]
-        if torch.is_tensor(parts[0]) and name != "prompt_length":
-            if any(part.shape[-1:] != (total,) for part, total in zip(parts, totals, strict=True)):
-                return None
-            made[name] = torch.cat(parts, dim=-1)
-        elif not said_alike(parts):
-            return None
-        else:
-            made[name] = parts[0]
-    return made
-
-
-def said_alike(parts: list[Any]) -> bool:
-    """Whether what stands beside the tokens of several columns is the same for all, such as the length of a prompt."""
-    import torch
-
-    return all(part is parts[0] or bool(torch.as_tensor(part == parts[0]).all()) for part in parts[1:])
